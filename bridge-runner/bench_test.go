@@ -32,20 +32,20 @@ import (
 func BenchmarkBridge(b *testing.B) {
 	for _, v := range []packet.Version{packet.V311, packet.V5} {
 		for qos := range byte(3) {
-			b.Run(fmt.Sprintf("version=%d/qos=%d", v, qos), func(b *testing.B) { benchmarkBridge(b, v, qos) })
+			b.Run(fmt.Sprintf("version=%d/qos=%d", v, qos), func(b *testing.B) { benchmarkBridge(b, v, qos, delivery.Options{}) })
 		}
 	}
 }
 
 const benchWindow = 256
 
-func benchmarkBridge(b *testing.B, v packet.Version, qos byte) {
+func benchmarkBridge(b *testing.B, v packet.Version, qos byte, opts delivery.Options) {
 	rules, err := manifest.Rules([]v1alpha1.Rule{{Filter: "#", QoS: ptr.To[int32](2)}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	meter := report.NewMetrics().Meter(report.LocalToRemote, rules, slog.New(slog.DiscardHandler))
-	pipe, back := delivery.New(rules, meter, delivery.Options{}), delivery.New(nil, meter, delivery.Options{})
+	pipe, back := delivery.New(rules, meter, opts), delivery.New(nil, meter, delivery.Options{})
 	var (
 		from, to sideSessions
 		flusher  session.Flusher

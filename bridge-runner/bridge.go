@@ -19,6 +19,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/tracing"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -42,10 +43,12 @@ type bridge struct {
 	localTickets, remoteTickets ticketBook
 	progress                    *progress
 	// know is nil if the process is no member of a group.
-	know  *knowledge
-	alive *liveness
-	state *report.State
-	log   *slog.Logger
+	know *knowledge
+	// localTrace and remoteTrace make the spans of switches.
+	localTrace, remoteTrace *tracing.Side
+	alive                   *liveness
+	state                   *report.State
+	log                     *slog.Logger
 }
 
 // newBridge makes the parts of a bridge from its settings, and connects them.
@@ -64,6 +67,7 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 		state:    state,
 		log:      log,
 	}
+	b.traces.Apply(tracingSettings(s))
 	b.localToRemote = b.newPipe(report.LocalToRemote, s.LocalToRemote, s)
 	b.remoteToLocal = b.newPipe(report.RemoteToLocal, s.RemoteToLocal, s)
 	b.localToRemote.SetReverse(b.remoteToLocal)
@@ -73,9 +77,11 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 	if from.seat != nil {
 		b.know = newKnowledge(from.seat)
 	}
-	b.local = &connector.Connector{Observer: b.know.observer(state.Local, manifest.SideLocal, namedServers(&s.Local)), Log: log.With("side", manifest.SideLocal), Pacer: from.pacer}
+	b.localTrace = b.traces.Observer(manifest.SideLocal, serverNames(&s.Local), b.know.observer(state.Local, manifest.SideLocal, namedServers(&s.Local)))
+	b.remoteTrace = b.traces.Observer(manifest.SideRemote, serverNames(&s.Remote), b.know.observer(state.Remote, manifest.SideRemote, namedServers(&s.Remote)))
+	b.local = &connector.Connector{Observer: b.localTrace, Log: log.With("side", manifest.SideLocal), Pacer: from.pacer}
 	b.local.Handler = side{out: b.localToRemote, in: b.remoteToLocal, sessions: b.localSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.local, otherEchoes: &b.echoes.remote, name: manifest.SideLocal, seat: from.seat, know: b.know}
-	b.remote = &connector.Connector{Observer: b.know.observer(state.Remote, manifest.SideRemote, namedServers(&s.Remote)), Log: log.With("side", manifest.SideRemote), Pacer: from.pacer}
+	b.remote = &connector.Connector{Observer: b.remoteTrace, Log: log.With("side", manifest.SideRemote), Pacer: from.pacer}
 	b.remote.Handler = side{out: b.remoteToLocal, in: b.localToRemote, sessions: b.remoteSessions, flusher: flusher, notifier: b.notifier, echoes: &b.echoes.remote, otherEchoes: &b.echoes.local, name: manifest.SideRemote, seat: from.seat, know: b.know}
 	b.connect(v)
 
@@ -89,7 +95,7 @@ func newBridge(v *version, from *setup, state *report.State, log *slog.Logger) *
 
 // newPipe makes the pipe of a direction.
 func (b *bridge) newPipe(direction string, rules []manifest.Rule, s *config.Settings) *delivery.Pipe {
-	opts := pipeOptions(s)
+	opts := b.pipeOptions(direction, s)
 	opts.Flush = b.flusher.Flush
 	disk := diskBytes(s, rules)
 	if disk > 0 {
@@ -146,7 +152,8 @@ func (b *bridge) run(ctx context.Context) {
 	var spooling sync.WaitGroup
 	spooling.Go(func() { b.localToRemote.RunSpool(spools) })
 	spooling.Go(func() { b.remoteToLocal.RunSpool(spools) })
-	defer spooling.Wait() // last, when no more messages arrive
+	defer b.endSpans()    // last
+	defer spooling.Wait() // when no more messages arrive
 	defer stopSpools()
 	connectors, stop := context.WithCancel(context.WithoutCancel(ctx)) // the connectors run until the bridge has drained
 	defer stop()
@@ -165,6 +172,14 @@ func (b *bridge) run(ctx context.Context) {
 	b.flusher.Flush()
 	stop()
 	running.Wait()
+}
+
+// endSpans ends the spans of the messages that are not delivered, and of an outage that lasts.
+func (b *bridge) endSpans() {
+	b.localToRemote.EndSpans()
+	b.remoteToLocal.EndSpans()
+	b.localTrace.End()
+	b.remoteTrace.End()
 }
 
 func (b *bridge) drain(ctx context.Context) {

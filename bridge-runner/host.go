@@ -19,6 +19,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/tracing"
 )
 
 // host runs the bridges of a directory in one process, independently of each other: each has an
@@ -34,6 +35,7 @@ type host struct {
 	registry  *report.Registry
 	clientIDs clientIDs
 	pacer     *connector.Pacer
+	traces    *tracing.Process
 	// group is nil if the process is no member of a group.
 	group *group
 	log   *slog.Logger
@@ -73,6 +75,7 @@ func runHost(ctx context.Context, opts options) error {
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer report.FlushAsync(log, logTimeout)
 	h := newHost(opts, log)
+	defer h.traces.Shutdown(tracing.ShutdownTimeout)
 	membership, err := newMembership(&opts, "", h.registry, log)
 	if err != nil {
 		return err
@@ -102,9 +105,11 @@ func runHost(ctx context.Context, opts options) error {
 }
 
 func newHost(opts options, log *slog.Logger) *host {
+	registry := report.NewRegistry()
 	h := &host{
-		opts: opts, directory: config.NewDirectory(opts.bridges), registry: report.NewRegistry(), clientIDs: clientIDs{}, pacer: connector.NewPacer(), log: log,
-		files: map[string]*file{}, owners: map[types.NamespacedName]*file{}, draining: map[types.NamespacedName]<-chan struct{}{},
+		opts: opts, directory: config.NewDirectory(opts.bridges), registry: registry, clientIDs: clientIDs{}, pacer: connector.NewPacer(), log: log,
+		traces: newTraces(registry, log),
+		files:  map[string]*file{}, owners: map[types.NamespacedName]*file{}, draining: map[types.NamespacedName]<-chan struct{}{},
 	}
 	h.registry.AddHost(h.count((*file).runs), h.count(func(f *file) bool { return f.refusal() != "" }))
 	return h
@@ -274,6 +279,7 @@ func (h *host) setupOf(key types.NamespacedName) setup {
 		pacer:      h.pacer,
 		attributes: []any{"namespace", key.Namespace, "bridge", key.Name},
 		seat:       h.group.add(key.String()),
+		traces:     h.traces.Bridge(key.Namespace, key.Name),
 	}
 	s.secrets = config.NewSecrets(filepath.Join(h.opts.secrets, key.Namespace))
 	if h.opts.data != "" {

@@ -69,6 +69,7 @@ func (b *hosted) start(ctx context.Context, h *host, before <-chan struct{}) {
 		remove := h.registry.AddBridge(b.key.Namespace, b.key.Name, b.metrics)
 		defer remove()
 		defer b.seat.remove()
+		defer b.traces.Apply(nil)
 		defer report.FlushAsync(b.log, logTimeout)
 		if ctx.Err() != nil {
 			return

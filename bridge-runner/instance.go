@@ -15,6 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/connector"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/tracing"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -33,6 +34,8 @@ type setup struct {
 	pacer *connector.Pacer
 	// seat is the place of the bridge in the group of the process. It is nil if there is no group.
 	seat *seat
+	// traces makes the spans of the bridge. It is nil if the process makes none.
+	traces *tracing.Bridge
 	// attributes are in each line of the log.
 	attributes []any
 }

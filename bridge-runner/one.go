@@ -8,11 +8,13 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/member"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/tracing"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -30,6 +32,8 @@ func runBridge(ctx context.Context, opts options) error {
 	registry := report.NewRegistry()
 	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	defer report.FlushAsync(log, logTimeout)
+	traces := newTraces(registry, log)
+	defer traces.Shutdown(tracing.ShutdownTimeout)
 	membership, err := newMembership(&opts, m.Namespace, registry, log)
 	if err != nil {
 		return err
@@ -37,7 +41,8 @@ func runBridge(ctx context.Context, opts options) error {
 	i, err := newInstance(m, setup{
 		secrets: config.NewSecrets(opts.secrets), data: opts.data,
 		delayReads: opts.delayReads, kubernetes: opts.kubernetes, metrics: report.NewMetrics(),
-		seat: membership.members().add(m.Namespace + "/" + m.Name),
+		seat:   membership.members().add(m.Namespace + "/" + m.Name),
+		traces: traces.Bridge(m.Namespace, m.Name),
 	})
 	if err != nil {
 		return err
@@ -71,6 +76,13 @@ func runBridge(ctx context.Context, opts options) error {
 		<-ctx.Done()
 	}
 	return errors.Join(err, membership.wait())
+}
+
+// newTraces returns the tracing of the process, which is off until a bridge uses it.
+func newTraces(registry *report.Registry, log *slog.Logger) *tracing.Process {
+	p := tracing.NewProcess(log)
+	registry.AddSpans(&p.Exported, map[string]*atomic.Uint64{"too_many_open": &p.TooManyOpen, "queue_full": &p.QueueFull, "export_failed": &p.ExportFailed})
+	return p
 }
 
 // oneStatus is the answer to /status of a process that runs one bridge.

@@ -9,18 +9,32 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/report"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/tracing"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// pipeOptions returns the settings of a pipe that [delivery.Pipe.Update] can change.
-func pipeOptions(s *config.Settings) delivery.Options {
+// pipeOptions returns the settings of the pipe of a direction that [delivery.Pipe.Update] can change.
+func (b *bridge) pipeOptions(direction string, s *config.Settings) delivery.Options {
 	return delivery.Options{
+		Tracer:        b.traces.Direction(direction),
 		MemoryBytes:   s.MemoryBytes,
 		BufferQoS0:    s.BufferQoS0,
 		Unforwardable: delivery.Unforwardable{Block: s.BlockUnforwardable, DeadLetter: s.DeadLetterTopic},
 		Drain:         delivery.DrainRate{Messages: s.DrainMessages, Bytes: s.DrainBytes},
 	}
+}
+
+// tracingSettings returns the settings of tracing, or nil if it is off.
+func tracingSettings(s *config.Settings) *tracing.Settings { return (*tracing.Settings)(s.Tracing) }
+
+// serverNames returns the names of the servers of a side.
+func serverNames(s *config.Side) []string {
+	names := make([]string, len(s.Servers))
+	for i := range s.Servers {
+		names[i] = s.Servers[i].Name
+	}
+	return names
 }
 
 // diskBytes returns the size of the buffer on disk of a direction with these rules, in bytes. It
@@ -117,7 +131,7 @@ func connectorSettings(s *config.Side, rules []manifest.Rule, base session.Confi
 			Credentials: config.NewFingerprint(server, secrets).Value,
 			Config: func() (session.Config, error) {
 				cfg, err := config.ServerSession(base, s, server, secrets)
-				cfg.Transport.Sessions = tickets[i]
+				cfg.Server, cfg.Transport.Sessions = server.Name, tickets[i]
 				return cfg, err
 			},
 		})

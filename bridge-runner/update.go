@@ -24,8 +24,9 @@ func (b *bridge) update(next *version) {
 	s := next.settings
 	b.log.Info("the changed manifest is applied", "generation", next.manifest.Generation)
 	b.echoes.setRules(s.LocalToRemote, s.RemoteToLocal, s.Loop, time.Now())
-	b.localToRemote.Update(s.LocalToRemote, b.meter(report.LocalToRemote, s.LocalToRemote, s), pipeOptions(s))
-	b.remoteToLocal.Update(s.RemoteToLocal, b.meter(report.RemoteToLocal, s.RemoteToLocal, s), pipeOptions(s))
+	b.traces.Apply(tracingSettings(s))
+	b.localToRemote.Update(s.LocalToRemote, b.meter(report.LocalToRemote, s.LocalToRemote, s), b.pipeOptions(report.LocalToRemote, s))
+	b.remoteToLocal.Update(s.RemoteToLocal, b.meter(report.RemoteToLocal, s.RemoteToLocal, s), b.pipeOptions(report.RemoteToLocal, s))
 	b.notifier.change(s.Notifications)
 	b.flusher.Flush()
 	b.connect(next)

@@ -46,7 +46,8 @@ const (
 // for inflightWindow, whose default depends on the QoS and the protocol version, and for
 // features that are off unless the spec sets them: credentials, TLS, proxies, webSocket,
 // preferredServer, retainHandling, maxHops, dead letters, a buffer on disk, its TTL, drain,
-// and standby.
+// standby and tracing. samplingRatePerMillion of tracing has no default here, because an
+// environment variable of the runner may set the sampler.
 // WithDefaults does not change fields that are set. Applying it twice has the same result
 // as applying it once. For a bridge in a cluster, the operator calls SetDefaultClientIDs
 // before.
@@ -72,6 +73,9 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	s.setBufferDefaults()
 	if s.Notifications != nil {
 		setDefault(&s.Notifications.QoS, DefaultQoS)
+	}
+	if s.Tracing != nil && s.Tracing.Topics == "" {
+		s.Tracing.Topics = TraceTopicsOmit
 	}
 	setDefault(&s.Suspend, false)
 	setDefault(&s.Replicas, DefaultReplicas)

@@ -126,6 +126,11 @@ type MQTTBridgeSpec struct {
 	// +optional
 	Notifications *Notifications `json:"notifications,omitempty"`
 
+	// tracing exports OpenTelemetry spans of messages and of switches. The running pod applies a
+	// change within seconds. Default: no tracing.
+	// +optional
+	Tracing *Tracing `json:"tracing,omitempty"`
+
 	// suspend stops the bridge: the runner waits for up to 10 seconds until the messages
 	// that it holds are acknowledged, and is then scaled to zero. While the bridge is
 	// suspended, the source server keeps new QoS 1 and 2 messages in the bridge's

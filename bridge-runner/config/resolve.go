@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"os"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 	if n := s.Notifications; n != nil {
 		out.Notifications = Notifications{Topic: n.Topic, QoS: byte(*n.QoS & 1)}
 	}
+	out.Tracing = resolveTracing(s.Tracing)
 	if out.Local, err = resolveSide(&s.Local, field.NewPath("spec", "local"), localToRemote, remoteToLocal); err != nil {
 		return nil, fmt.Errorf("local: %w", err)
 	}
@@ -67,6 +69,22 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 		return nil, fmt.Errorf("remote: %w", err)
 	}
 	return out, nil
+}
+
+// samplerVariable is the environment variable of OpenTelemetry that names a sampler.
+const samplerVariable = "OTEL_TRACES_SAMPLER"
+
+func resolveTracing(t *v1alpha1.Tracing) *Tracing {
+	if t == nil {
+		return nil
+	}
+	rate := ptr.Deref(t.SamplingRatePerMillion, v1alpha1.DefaultSamplingRatePerMillion)
+	return &Tracing{
+		Endpoint:      t.Endpoint,
+		PerMillion:    uint32(rate), //nolint:gosec // validated
+		ByEnvironment: t.SamplingRatePerMillion == nil && os.Getenv(samplerVariable) != "",
+		Topics:        t.Topics == v1alpha1.TraceTopicsRecord,
+	}
 }
 
 func seconds[T int32 | int64](n T) time.Duration { return time.Duration(n) * time.Second }

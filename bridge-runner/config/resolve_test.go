@@ -154,6 +154,10 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		}},
 		{"notifications", rules, rules + "\n  notifications: {topic: state, qos: 0}", func(s *Settings) { s.Notifications = Notifications{Topic: "state"} }},
 		{"the default QoS of notifications", rules, rules + "\n  notifications: {topic: state}", func(s *Settings) { s.Notifications = Notifications{Topic: "state", QoS: 1} }},
+		{"tracing", rules, rules + "\n  tracing: {}", func(s *Settings) { s.Tracing = &Tracing{PerMillion: 10_000} }},
+		{"tracing of all messages", rules, rules + "\n  tracing: {endpoint: \"http://collector:4318\", samplingRatePerMillion: 1000000, topics: Record}", func(s *Settings) {
+			s.Tracing = &Tracing{Endpoint: "http://collector:4318", PerMillion: 1_000_000, Topics: true}
+		}},
 		{"a log level", rules, rules + "\n  runner: {logLevel: debug}", func(s *Settings) { s.LogLevel = slog.LevelDebug }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,6 +172,16 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
+	}
+}
+
+func TestResolve_SamplerOfEnvironment_DecidesUnlessTheManifestHasARate(t *testing.T) {
+	t.Setenv(samplerVariable, "always_off")
+	if got := resolve(t, minimal+"  tracing: {}\n").Tracing; !got.ByEnvironment {
+		t.Errorf("the settings are %+v", got)
+	}
+	if got := resolve(t, minimal+"  tracing: {samplingRatePerMillion: 5}\n").Tracing; got.ByEnvironment || got.PerMillion != 5 {
+		t.Errorf("the settings are %+v", got)
 	}
 }
 

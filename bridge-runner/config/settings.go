@@ -42,7 +42,22 @@ type Settings struct {
 	// DeadLetterTopic is the topic of dead letters. It is empty if there are none.
 	DeadLetterTopic string
 	Notifications   Notifications
-	LogLevel        slog.Level
+	// Tracing is nil if tracing is off.
+	Tracing  *Tracing
+	LogLevel slog.Level
+}
+
+// Tracing are the settings of spans.
+type Tracing struct {
+	// Endpoint is the base URL of the receiver. It is empty if the environment names it, or the default
+	// applies.
+	Endpoint string
+	// PerMillion is the number of messages without a trace context that are sampled, per million.
+	PerMillion uint32
+	// ByEnvironment is true if the sampler of the environment decides in place of PerMillion.
+	ByEnvironment bool
+	// Topics is true if spans contain the topics of messages.
+	Topics bool
 }
 
 // Disk is the buffer on disk of one direction.

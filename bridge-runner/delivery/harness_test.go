@@ -54,6 +54,9 @@ func newWorldWith(t *testing.T, v packet.Version, opts Options, all ...v1alpha1.
 	w := &world{t: t, meter: meter}
 	w.checkBodies()
 	opts.Flush = w.flush
+	if opts.Tracer == nil { // so that each test checks that all spans end once
+		opts.Tracer = newSpans(t)
+	}
 	w.pipe = New(rules(t, all...), meter, opts)
 	w.source, w.destination = newSide(w, v), newSide(w, v)
 	w.watch(w.pipe, meter)
@@ -103,6 +106,10 @@ func (w *world) watch(p *Pipe, meter *counts) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		w.checkInvariantsLocked(p)
+		if s, ok := p.opts.Tracer.(*spans); ok {
+			s.checkOpen(len(p.spans))
+		}
+		p.spans = nil
 		meter.onSetHeld = nil
 		p.dest, p.lastState, p.leftStates, p.leftAtSource, p.routes = nil, nil, nil, leftAtSource{}, routes{}
 		p.queue, p.isolation, p.refusals = queue{}, isolation{}, refusals{byMessage: map[*outgoing]*refusal{}}

@@ -11,12 +11,13 @@ import (
 // checkInvariantsLocked returns the statements about the state of a pipe and its messages
 // that do not hold. It is called between two operations, with p.mu held.
 func (p *Pipe) checkInvariantsLocked() error {
-	c := &checker{pipe: p, inQueue: map[*outgoing]int{}, unsettled: map[*origin]int{}}
+	c := &checker{pipe: p, inQueue: map[*outgoing]int{}, inPending: map[*outgoing]bool{}, unsettled: map[*origin]int{}}
 	c.checkQueue()
 	if p.spool != nil {
 		c.checkPending()
 	}
 	c.checkCounts()
+	c.checkSpans()
 	return errors.Join(c.errs...)
 }
 
@@ -26,6 +27,8 @@ type checker struct {
 	errs []error
 	// inQueue holds the index of each message of the queue.
 	inQueue map[*outgoing]int
+	// inPending holds the messages of pending.
+	inPending map[*outgoing]bool
 	// unsettled is the number of unsettled messages of each origin.
 	unsettled map[*origin]int
 	// qos0Bytes is the size of the QoS 0 messages that wait in memory.
@@ -104,6 +107,7 @@ func (c *checker) checkPending() {
 	for i := range s.pending.len() {
 		m := s.pending.at(i)
 		name := fmt.Sprintf("message %d of pending %+v", i, m.Message)
+		c.inPending[m] = true
 		at, queued := c.inQueue[m]
 		switch m.custody {
 		case atSource:
@@ -142,6 +146,15 @@ func (c *checker) checkPending() {
 		if m := p.queue.at(i); m.recordNumber > 0 {
 			c.check(m.recordNumber > s.released, "record %d of message %d is released: %d", m.recordNumber, i, s.released)
 		}
+	}
+}
+
+// checkSpans checks that only messages in memory that are to be sent have open spans.
+func (c *checker) checkSpans() {
+	for m := range c.pipe.spans {
+		_, inQueue := c.inQueue[m]
+		c.check(inQueue || c.inPending[m], "the span of %+v is open, but the message is neither in the queue nor in pending", m.Message)
+		c.check(m.progress == queued || m.progress == inFlight, "the span of %+v is open with progress %d", m.Message, m.progress)
 	}
 }
 

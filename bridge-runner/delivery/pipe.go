@@ -35,6 +35,7 @@
 // A message goes through pipe.go, which routes it, and then through send.go, which sends it
 // and acknowledges it to its source. With a disk it may go through the spool in between:
 // write.go, then readahead.go. update.go replaces the rules and the options while messages flow.
+// trace.go has the spans of sampled messages.
 //
 // The lock order is: [Pipe].mu, then the lock of a [session.State], the locks of the
 // [Meter], or those that [Disk.OnStateChange] takes. A session calls the pipe without a lock
@@ -96,6 +97,8 @@ type Options struct {
 	// Flush sends the packets that were written to the sessions of both sides and not sent.
 	// The pipe calls it at the end of each operation that no session has called.
 	Flush func()
+	// Tracer starts the spans of messages. If it is nil, no message has a span.
+	Tracer Tracer
 }
 
 const defaultMemoryBytes = 8 << 20
@@ -215,6 +218,10 @@ type Pipe struct {
 	refusals  refusals
 	// deadLetters are the dead letters that were not handed to reverse yet.
 	deadLetters []deadLetter
+
+	// spans are the spans of the sampled messages, which are in the queue or in pending and not
+	// done. It is nil before the first one.
+	spans map[*outgoing]Span
 }
 
 // New returns a pipe. A pipe with a disk needs [Pipe.RunSpool].
@@ -305,8 +312,12 @@ func (p *Pipe) routeLocked(o *origin) {
 		}
 		m.origin, m.ReceivedAt, m.Owner = o, o.in.ReceivedAt, m
 		m.Message = derive(r, o.in, topic)
+		if p.opts.Tracer != nil {
+			p.startSpanLocked(m, r, o.in)
+		}
 		if m.QoS == 0 && !o.awaitsAck() {
 			if cause = p.qos0DropCauseLocked(m); cause != "" {
+				p.endSpanLocked(m, Outcome{Result: ResultDropped, Cause: cause})
 				p.meter.Matched(i, cause)
 				continue
 			}

@@ -47,6 +47,9 @@ func (s *spool) readAhead() bool {
 		s.countDamagedLocked(lost)
 	}
 	for _, m := range messages {
+		if p.opts.Tracer != nil {
+			p.continueSpanLocked(m)
+		}
 		p.enqueueLocked(m)
 		s.queuedFromDisk++
 		s.queuedFromDiskBytes += m.recordSize

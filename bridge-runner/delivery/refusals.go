@@ -102,11 +102,13 @@ func (p *Pipe) refusedLocked(m *outgoing, why *session.Refusal) {
 	case r.blocks || r.count >= maxRefusals && r.witnessed:
 		p.giveUpLocked(m, DropRefused, r.err)
 	case r.count >= maxRefusals: // the messages behind it show whether the server accepts any
+		p.traceRefusalLocked(m, r.err)
 		now := time.Now()
 		r.retryAt = roundUpRetry(now.Add(pauseAfter(r.count)))
 		p.next = 0
 		p.wakeAtLocked(r.retryAt, now)
 	default:
+		p.traceRefusalLocked(m, r.err)
 		p.pauseSendingLocked(pauseAfter(r.count))
 	}
 }

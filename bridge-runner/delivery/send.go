@@ -65,6 +65,7 @@ func (p *Pipe) Down(s *session.Session) {
 		default:
 			p.finishLocked(m)
 			p.meter.Dropped(DropNotConnected)
+			p.endSpanLocked(m, Outcome{Result: ResultDropped, Cause: DropNotConnected})
 		}
 	}
 	p.compactIfManyLocked()
@@ -123,6 +124,7 @@ func (p *Pipe) pumpLocked() {
 		case session.Written:
 			p.markSentLocked(m)
 			p.meter.Forwarded(len(m.Payload), now.Sub(m.ReceivedAt))
+			p.endSpanLocked(m, Outcome{Result: ResultDelivered, Server: p.dest.Server()})
 			p.untrackLocked(m)
 			p.finishLocked(m)
 		case session.TooLarge:
@@ -166,6 +168,9 @@ func (p *Pipe) onTimer() {
 
 // markSentLocked records that m was sent.
 func (p *Pipe) markSentLocked(m *outgoing) {
+	if s := p.spanLocked(m); s != nil {
+		s.Written(p.dest.Server(), m.sent)
+	}
 	if m.sent {
 		p.meter.Resent(1)
 	}
@@ -203,6 +208,7 @@ func (p *Pipe) dropLocked(m *outgoing, cause string) {
 	p.uncountQoS0Locked(m)
 	p.finishLocked(m)
 	p.meter.Dropped(cause)
+	p.endSpanLocked(m, Outcome{Result: ResultDropped, Cause: cause})
 }
 
 // Acknowledged handles a message that the destination has acknowledged or, if refused is
@@ -220,6 +226,7 @@ func (p *Pipe) Acknowledged(s *session.Session, acked *session.Outgoing, refused
 		p.refusedLocked(m, refused)
 	} else {
 		p.meter.Forwarded(len(m.Payload), time.Since(m.ReceivedAt))
+		p.endSpanLocked(m, Outcome{Result: ResultDelivered, Server: s.Server()})
 		p.untrackLocked(m)
 		p.acceptedLocked(m)
 		p.finishLocked(m)

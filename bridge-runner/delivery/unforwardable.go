@@ -59,13 +59,16 @@ func (p *Pipe) giveUpLocked(m *outgoing, cause string, why error) {
 	case policy.Block && (m.QoS > 0 || m.origin != nil && m.origin.awaitsAck()):
 		given.Fate = FateBlocks
 		p.meter.Unforwardable(given)
+		p.traceRefusalLocked(m, why)
 		p.keepBlockedLocked(m, cause, why)
 	case policy.DeadLetter == "" || p.reverse == nil || m.isDeadLetter(policy.DeadLetter):
 		p.meter.Unforwardable(given)
+		p.endSpanLocked(m, Outcome{Result: ResultDropped, Cause: cause, Err: why})
 		p.dropLocked(m, cause)
 	default:
 		given.Fate, given.DeadLetter = FateDeadLetter, policy.DeadLetter
 		p.meter.Unforwardable(given)
+		p.endSpanLocked(m, Outcome{Result: ResultDeadLetter, Cause: cause, Err: why})
 		p.awaitDeadLetterLocked(m, cause, why)
 	}
 }

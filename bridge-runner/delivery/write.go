@@ -140,6 +140,7 @@ func (s *spool) batchWrittenLocked(b *batch, first uint64, records [][]byte) {
 			s.queuedFromDisk++
 			s.queuedFromDiskBytes += m.recordSize
 		case atSource, onDisk: // the message is read from the log later
+			p.endSpanLocked(m, Outcome{Result: ResultStored})
 		}
 		p.settleLocked(m)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func TestMetrics_Names_MatchTheList(t *testing.T) {
 	registry := registryOf(NewMetrics())
 	(&Registry{registry}).AddHost(func() float64 { return 0 }, func() float64 { return 0 })
 	(&Registry{registry}).AddMember(nil)
+	(&Registry{registry}).AddSpans(&atomic.Uint64{}, map[string]*atomic.Uint64{"queue_full": {}})
 	registry.Describe(descriptions)
 	close(descriptions)
 	name := regexp.MustCompile(`fqName: "([^"]+)"`)

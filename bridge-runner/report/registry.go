@@ -5,6 +5,7 @@ package report
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -42,6 +43,20 @@ func (r *Registry) AddHost(bridges, refused func() float64) {
 	for name, value := range map[string]func() float64{"mqttbridge_bridges": bridges, "mqttbridge_refused_manifests": refused} {
 		m := metriclist.Get(name, metriclist.Gauge)
 		r.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.Name, Help: m.Help}, value))
+	}
+}
+
+// AddSpans adds the metrics of spans, which are read from the given counters. dropped has the counters
+// by cause.
+func (r *Registry) AddSpans(exported *atomic.Uint64, dropped map[string]*atomic.Uint64) {
+	counter := func(name string, labels prometheus.Labels, count *atomic.Uint64) {
+		m := metriclist.Get(name, metriclist.Counter)
+		opts := prometheus.CounterOpts{Name: m.Name, Help: m.Help, ConstLabels: labels}
+		r.registry.MustRegister(prometheus.NewCounterFunc(opts, func() float64 { return float64(count.Load()) }))
+	}
+	counter("mqttbridge_spans_exported_total", nil, exported)
+	for cause, count := range dropped {
+		counter("mqttbridge_spans_dropped_total", prometheus.Labels{"cause": cause}, count)
 	}
 }
 

@@ -214,8 +214,12 @@ func (m *Inbound) LeaveAtServer() bool {
 }
 
 // Session returns the session on whose connection the message arrived last. It is nil if a
-// later connection has begun and the server has not sent the message on it.
+// later connection has begun and the server has not sent the message on it, and if no session has
+// received the message.
 func (m *Inbound) Session() *Session {
+	if m.state == nil {
+		return nil
+	}
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	return m.session

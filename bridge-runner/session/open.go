@@ -14,6 +14,8 @@ import (
 
 // Config describes how to open a session.
 type Config struct {
+	// Server is the name of the server, which the session only returns: see [Session.Server].
+	Server string
 	// Transport is the server's address and how to reach it. AckTimeout replaces its
 	// WriteTimeout.
 	Transport transport.Config

@@ -225,6 +225,9 @@ type Session struct {
 // 3.2.2.2).
 func (s *Session) Resumed() bool { return s.resumed }
 
+// Server returns the name of the server.
+func (s *Session) Server() string { return s.cfg.Server }
+
 // State returns the part of the session that outlives the connection.
 func (s *Session) State() *State { return s.state }
 

@@ -21,6 +21,25 @@ type Mapping struct {
 	whole  bool // the template is ${topic}
 }
 
+// String returns the template.
+func (m Mapping) String() string {
+	if m.whole {
+		return "${topic}"
+	}
+	var b strings.Builder
+	for _, p := range m.parts {
+		switch {
+		case p.text != "":
+			b.WriteString(p.text)
+		case p.capture == 0:
+			b.WriteString("${topic}")
+		default:
+			fmt.Fprintf(&b, "${%d}", p.capture)
+		}
+	}
+	return b.String()
+}
+
 // part is a part of a template: text, or a placeholder if text is empty.
 type part struct {
 	text    string

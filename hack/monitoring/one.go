@@ -109,6 +109,9 @@ func oneRunners(l *layout) {
 		query{"sum by (pod, cause) (increase(" + of("mqttbridge_member_activations_total", `, cause!="Started"`) + "[1h]))", "{{pod}} {{cause}}"})
 	l.graph("Interruption by takeovers", "Mean time without an active runner, since the start of each runner.", unitSeconds,
 		query{"sum by (pod, cause) (" + of("mqttbridge_member_gap_seconds_sum", "") + ") / sum by (pod, cause) (" + of("mqttbridge_member_gap_seconds_count", "") + ")", "{{pod}} {{cause}}"})
+	l.graph("Spans", "OpenTelemetry spans of the runners, with spec.tracing.", unitMessages,
+		query{"sum by (pod) (rate(" + of("mqttbridge_spans_exported_total", "") + "[$__rate_interval]))", "{{pod}} exported"},
+		query{"sum by (pod, cause) (rate(" + of("mqttbridge_spans_dropped_total", "") + "[$__rate_interval]))", "{{pod}} dropped, {{cause}}"})
 	l.table("Versions", "The number of settings that each runner ignores, because its version does not know them.", unitNone, "ignored fields",
 		of("mqttbridge_ignored_fields", "")+` * on (namespace, pod) group_left (version, revision) mqttbridge_build_info`, "pod", "version", "revision")
 }

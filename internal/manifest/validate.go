@@ -94,6 +94,7 @@ func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList 
 	errs = append(errs, validateUnforwardable(s, path)...)
 	errs = append(errs, validateBuffer(s, path)...)
 	errs = append(errs, validateNotifications(s.Notifications, path.Child("notifications"))...)
+	errs = append(errs, validateTracing(s.Tracing, path.Child("tracing"))...)
 	errs = append(errs, validateVersions(s, path)...)
 	errs = append(errs, validateReplicas(s, path)...)
 	errs = append(errs, validateDeletion(s, path)...)

@@ -7,6 +7,9 @@ package metriclist
 var process = []Metric{
 	{"mqttbridge_build_info", Gauge, Runner, []string{"version", "revision", "goversion"}, "The value is 1. The labels are the version and the revision of the runner, and the version of Go."},
 
+	{"mqttbridge_spans_exported_total", Counter, Runner, nil, "Number of OpenTelemetry spans that the receiver has accepted. 0 without spec.tracing."},
+	{"mqttbridge_spans_dropped_total", Counter, Runner, []string{"cause"}, "Number of OpenTelemetry spans that were dropped, by cause: too_many_open (a message was not traced, because the spans of many other messages had not ended), queue_full (spans end faster than they are exported) or export_failed (the receiver cannot be reached, or has refused them)."},
+
 	{"mqttbridge_bridges", Gauge, Host, nil, "Number of bridges that run in the process."},
 	{"mqttbridge_refused_manifests", Gauge, Host, nil, "Number of files in the directory of --bridges whose present content is not applied. /status gives the reasons."},
 

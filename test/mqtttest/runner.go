@@ -157,6 +157,9 @@ func (r *Runner) URL(path string) string { return "http://" + r.listen + path }
 // Address returns the address on which the runner serves its status and its metrics.
 func (r *Runner) Address() string { return r.listen }
 
+// SetEnv adds environment variables, such as NAME=value, from the next start on.
+func (r *Runner) SetEnv(env ...string) { r.env = append(r.env, env...) }
+
 // DataDir returns the directory of the runner's buffer on disk. It outlives the process.
 func (r *Runner) DataDir() string { return filepath.Join(r.dir, "data") }
 

@@ -1,0 +1,151 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package tracing
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	neturl "net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// defaultEndpoint is the receiver if neither the manifest nor the environment names one.
+	defaultEndpoint = "http://localhost:4318"
+	// tracesPath is the path of traces below an endpoint.
+	tracesPath = "/v1/traces"
+	// defaultTimeout bounds a request.
+	defaultTimeout = 10 * time.Second
+	// idleTimeout is how long an idle connection to a receiver is kept.
+	idleTimeout = 90 * time.Second
+)
+
+// variable returns the name and the value of an environment variable of OTLP exporters: the variable
+// for traces, or the variable for all signals if that is empty.
+func variable(name string) (full, value string) {
+	for _, full = range []string{"OTEL_EXPORTER_OTLP_TRACES_" + name, "OTEL_EXPORTER_OTLP_" + name} {
+		if value = strings.TrimSpace(os.Getenv(full)); value != "" {
+			return full, value
+		}
+	}
+	return full, ""
+}
+
+// newClient returns a client for an endpoint of a manifest. The environment configures the rest, and
+// names the receiver if endpoint is empty:
+// https://opentelemetry.io/docs/specs/otel/protocol/exporter/.
+func newClient(endpoint string) (*client, error) {
+	url, err := receiverURL(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	headers, err := readHeaders()
+	if err != nil {
+		return nil, err
+	}
+	timeout, err := readTimeout()
+	if err != nil {
+		return nil, err
+	}
+	security, err := readTLS()
+	if err != nil {
+		return nil, err
+	}
+	c := &client{url: url, headers: headers, http: &http.Client{Timeout: timeout, Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, ForceAttemptHTTP2: true, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
+	}}}
+	switch name, value := variable("COMPRESSION"); value {
+	case "gzip":
+		c.gzip = true
+	case "", "none":
+	default:
+		return nil, fmt.Errorf("%s: %q is not supported; set it to gzip or none", name, value)
+	}
+	if name, value := variable("PROTOCOL"); value != "" && value != "http/protobuf" {
+		return nil, fmt.Errorf("%s: %q is not supported; set it to http/protobuf, and the endpoint to a receiver of OTLP over HTTP", name, value)
+	}
+	return c, nil
+}
+
+// receiverURL returns the URL to which spans are sent.
+func receiverURL(endpoint string) (string, error) {
+	if endpoint != "" {
+		return strings.TrimSuffix(endpoint, "/") + tracesPath, nil
+	}
+	name, value := variable("ENDPOINT")
+	u, err := neturl.Parse(cmp.Or(value, defaultEndpoint))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "", fmt.Errorf("%s: %q is not the URL of a receiver of OTLP over HTTP; set it to a URL such as %s", name, value, defaultEndpoint)
+	}
+	if value != "" && strings.HasSuffix(name, "_TRACES_ENDPOINT") { // used as it is
+		u.Path = cmp.Or(u.Path, "/")
+		return u.String(), nil
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/") + tracesPath
+	return u.String(), nil
+}
+
+// readHeaders reads headers in the form name=value,name=value with percent-encoded values.
+func readHeaders() (http.Header, error) {
+	name, value := variable("HEADERS")
+	out := http.Header{}
+	for i, pair := range strings.Split(value, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		header, text, ok := strings.Cut(pair, "=")
+		text, err := neturl.PathUnescape(strings.TrimSpace(text))
+		if !ok || err != nil { // the value may be a secret
+			return nil, fmt.Errorf("%s: entry %d is not in the form name=value with a percent-encoded value", name, i+1)
+		}
+		out[textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(header))] = []string{text}
+	}
+	return out, nil
+}
+
+// readTimeout reads a timeout in milliseconds.
+func readTimeout() (time.Duration, error) {
+	name, value := variable("TIMEOUT")
+	if value == "" {
+		return defaultTimeout, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s: %q is not a number of milliseconds; set it to a number such as 10000", name, value)
+	}
+	return time.Duration(n) * time.Millisecond, nil
+}
+
+// readTLS reads the CA certificates, and the client certificate with its key.
+func readTLS() (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12}
+	if name, path := variable("CERTIFICATE"); path != "" {
+		data, err := os.ReadFile(path) //nolint:gosec // the file that the user names
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; set it to a file with CA certificates", name, err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(data) {
+			return nil, fmt.Errorf("%s: %s contains no CA certificate in PEM form", name, path)
+		}
+	}
+	name, certificate := variable("CLIENT_CERTIFICATE")
+	_, key := variable("CLIENT_KEY")
+	if certificate == "" && key == "" {
+		return out, nil
+	}
+	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and its key: %w; set both to files that belong together", name, err)
+	}
+	out.Certificates = []tls.Certificate{pair}
+	return out, nil
+}
