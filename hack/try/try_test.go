@@ -81,7 +81,7 @@ func (r *trial) signal(s syscall.Signal) error { return syscall.Kill(-r.cmd.Proc
 
 var (
 	manifestLine = regexp.MustCompile(`The manifest of the bridge is (\S+)`)
-	commandLine  = regexp.MustCompile(`^    ((?:curl|kill) .*)`)
+	commandLine  = regexp.MustCompile(`^ {4}((?:curl|kill) .*)`)
 	addressText  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 

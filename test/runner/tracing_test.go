@@ -92,7 +92,10 @@ func TestTracing_SampledMessage_SpanIsTheParentOfTheForwardedMessage(t *testing.
 		got := p.there.Wait(sent.Topic, 1, eventTimeout)[0]
 		span := receiver.Wait("forward up/#", int(qos)+1, eventTimeout)[qos]
 		want := paho.UserProperties{
-			{Key: "z", Value: "1"}, {Key: "a", Value: ""}, {Key: "tracestate", Value: "congo=t61,rojo=00f0"}, {Key: "z", Value: "1"},
+			{Key: "z", Value: "1"},
+			{Key: "a", Value: ""},
+			{Key: "tracestate", Value: "congo=t61,rojo=00f0"},
+			{Key: "z", Value: "1"},
 			{Key: "traceparent", Value: "00-" + senderTrace + "-" + span.SpanID + "-01"},
 		}
 		if !slices.Equal(got.Properties.User, want) {
