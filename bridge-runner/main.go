@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 )
 
@@ -36,16 +37,16 @@ func main() {
 		convertAndExit(os.Args[2:])
 	}
 	if len(os.Args) > 1 && os.Args[1] == "import" {
-		os.Exit(runImport(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(command.RunImport(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "peer-key" {
 		os.Exit(runPeerKey(os.Args[2:], os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "check" {
-		os.Exit(runCheck(context.Background(), os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(command.RunCheck(context.Background(), os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "explain" {
-		os.Exit(runExplain(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(command.RunExplain(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	opts, err := parseFlags(os.Args[1:], os.Stderr)
 	if err != nil {

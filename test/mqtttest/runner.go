@@ -151,6 +151,9 @@ func (r *Runner) SetFile(object, key, value string) {
 	}
 }
 
+// Address returns the address on which the runner serves its status and its metrics.
+func (r *Runner) Address() string { return r.listen }
+
 // DataDir returns the directory of the runner's buffer on disk. It outlives the process.
 func (r *Runner) DataDir() string { return filepath.Join(r.dir, "data") }
 

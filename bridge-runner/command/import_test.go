@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package command
 
 import (
 	"bytes"
@@ -16,14 +16,14 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
 )
 
-var updateImports = flag.Bool("update-imports", false, "write the results of the imports into importer/testdata")
+var updateImports = flag.Bool("update-imports", false, "write the results of the imports into ../importer/testdata")
 
 // importExamples returns the example configurations of a format.
 func importExamples(t *testing.T, format string) []string {
 	t.Helper()
 	var out []string
 	for _, extension := range []string{"conf", "xml"} {
-		files, err := filepath.Glob(filepath.Join("importer", "testdata", format, "*."+extension))
+		files, err := filepath.Glob(filepath.Join("..", "importer", "testdata", format, "*."+extension))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func TestImport_Examples_GiveManifestsOrReasons(t *testing.T) {
 			t.Run(format+"/"+filepath.Base(name), func(t *testing.T) {
 				t.Chdir(filepath.Dir(file))
 				var out, messages bytes.Buffer
-				status := runImport([]string{"--from", format, filepath.Base(file)}, nil, &out, &messages)
+				status := RunImport([]string{"--from", format, filepath.Base(file)}, nil, &out, &messages)
 				fmt.Fprintf(&messages, "exit status %d\n", status)
 				compare(t, filepath.Base(name)+".yaml", out.String())
 				compare(t, filepath.Base(name)+".txt", messages.String())
@@ -96,9 +96,9 @@ func TestImport_FormatOfExamples_IsRecognized(t *testing.T) {
 
 func TestImport_Output_IsWrittenOnce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "dir")
-	const file = "importer/testdata/mosquitto/two-connections.conf"
+	const file = "../importer/testdata/mosquitto/two-connections.conf"
 	var out, messages bytes.Buffer
-	if status := runImport([]string{file, "-o", dir, "--local", "mqtt://mosquitto.plant.svc", "--namespace", "plant"}, nil, &out, &messages); status != importComplete {
+	if status := RunImport([]string{file, "-o", dir, "--local", "mqtt://mosquitto.plant.svc", "--namespace", "plant"}, nil, &out, &messages); status != Done {
 		t.Fatalf("exit status %d: %s", status, &messages)
 	}
 	if out.Len() > 0 {
@@ -118,7 +118,7 @@ func TestImport_Output_IsWrittenOnce(t *testing.T) {
 		}
 	}
 	messages.Reset()
-	if status := runImport([]string{file, "-o", dir}, nil, &out, &messages); status != importFailed || !strings.Contains(messages.String(), "site-a.yaml exists; remove it") {
+	if status := RunImport([]string{file, "-o", dir}, nil, &out, &messages); status != Failed || !strings.Contains(messages.String(), "site-a.yaml exists; remove it") {
 		t.Errorf("a second import: exit status %d: %s", status, &messages)
 	}
 }
@@ -133,9 +133,9 @@ func TestImport_Files_AreReadOnlyIfPermitted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const file = "importer/testdata/nanomq/tls.conf"
+	const file = "../importer/testdata/nanomq/tls.conf"
 	var out, messages bytes.Buffer
-	if status := runImport([]string{"--files", root, file}, nil, &out, &messages); status != importComplete {
+	if status := RunImport([]string{"--files", root, file}, nil, &out, &messages); status != Done {
 		t.Fatalf("exit status %d: %s", status, &messages)
 	}
 	for _, want := range []string{"tls.key: |\n    KEY\n", "tls.crt: |\n    CERT\n", "ca.crt: |\n    CA\n    TWO\n"} {
@@ -151,7 +151,7 @@ func TestImport_Files_AreReadOnlyIfPermitted(t *testing.T) {
 	}
 	out.Reset()
 	messages.Reset()
-	runImport([]string{"--files", root, file}, nil, &out, &messages)
+	RunImport([]string{"--files", root, file}, nil, &out, &messages)
 	if strings.Contains(out.String(), "KEY") || strings.Contains(out.String(), "kind: Secret") || !strings.Contains(messages.String(), "line 5: bridges.mqtt.secure.ssl.keyfile: note: the file cannot be read") {
 		t.Errorf("with a missing file:\n%s\n%s", &out, &messages)
 	}
@@ -161,7 +161,7 @@ func TestImport_Files_AreReadOnlyIfPermitted(t *testing.T) {
 func TestImport_SecretsDirectory_HoldsValues(t *testing.T) {
 	dir := t.TempDir()
 	var out, messages bytes.Buffer
-	if status := runImport([]string{"--secrets", dir, "importer/testdata/mosquitto/login.conf"}, nil, &out, &messages); status != importComplete {
+	if status := RunImport([]string{"--secrets", dir, "../importer/testdata/mosquitto/login.conf"}, nil, &out, &messages); status != Done {
 		t.Fatalf("exit status %d: %s", status, &messages)
 	}
 	if strings.Contains(out.String(), "kind: Secret") || strings.Contains(out.String(), "s3cret") {
@@ -179,7 +179,7 @@ func TestImport_Messages_ContainNoSecrets(t *testing.T) {
 	for _, format := range importer.Formats() {
 		for _, file := range importExamples(t, format) {
 			var messages bytes.Buffer
-			runImport([]string{"--from", format, file}, nil, &bytes.Buffer{}, &messages)
+			RunImport([]string{"--from", format, file}, nil, &bytes.Buffer{}, &messages)
 			for _, secret := range secrets {
 				text := strings.NewReplacer("password_file", "", "mosquitto_passwd", "").Replace(messages.String())
 				if strings.Contains(text, secret) {
@@ -204,19 +204,19 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no file":        {nil, importUsageErr, "name at least one FILE"},
-		"unknown flag":   {[]string{"--form", "nanomq", file}, importUsageErr, "-form"},
-		"help":           {[]string{"--help"}, importComplete, "usage: bridge-runner import"},
-		"unknown format": {[]string{"--from", "vernemq", file}, importFailed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
-		"no bridges":     {[]string{"--from", "nanomq", file}, importFailed, "empty.conf: the file has no bridges"},
-		"nothing known":  {[]string{file}, importFailed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
-		"two formats":    {[]string{both}, importFailed, "the file may be a configuration of hivemq-edge or mosquitto"},
-		"missing file":   {[]string{"--from", "nanomq", file + "x"}, importFailed, "empty.confx"},
-		"output no dir":  {[]string{"importer/testdata/mosquitto/minimal.conf", "-o", file}, importFailed, "creating a directory"},
-		"several faults": {[]string{"importer/testdata/nanomq/fault-qos.conf"}, importFailed, "fault-qos.conf: line 4, column 64"},
+		"no file":        {nil, Usage, "name at least one FILE"},
+		"unknown flag":   {[]string{"--form", "nanomq", file}, Usage, "-form"},
+		"help":           {[]string{"--help"}, Done, "usage: bridge-runner import"},
+		"unknown format": {[]string{"--from", "vernemq", file}, Failed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
+		"no bridges":     {[]string{"--from", "nanomq", file}, Failed, "empty.conf: the file has no bridges"},
+		"nothing known":  {[]string{file}, Failed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
+		"two formats":    {[]string{both}, Failed, "the file may be a configuration of hivemq-edge or mosquitto"},
+		"missing file":   {[]string{"--from", "nanomq", file + "x"}, Failed, "empty.confx"},
+		"output no dir":  {[]string{"../importer/testdata/mosquitto/minimal.conf", "-o", file}, Failed, "creating a directory"},
+		"several faults": {[]string{"../importer/testdata/nanomq/fault-qos.conf"}, Failed, "fault-qos.conf: line 4, column 64"},
 	} {
 		var out, messages bytes.Buffer
-		status := runImport(c.args, nil, &out, &messages)
+		status := RunImport(c.args, nil, &out, &messages)
 		if status != c.status || !strings.Contains(messages.String(), c.want) {
 			t.Errorf("%s: exit status %d, want %d with %q: %s", name, status, c.status, c.want, &messages)
 		}

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package command
 
 import (
 	"errors"
@@ -16,89 +16,74 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 )
 
-const importUsage = `usage: bridge-runner import [flags] FILE...
+var importUsage = usage{
+	head: `usage: bridge-runner import [flags] FILE...
 
 Turns bridge configurations of other brokers into MQTTBridge manifests and Secrets. It names each
 key that has no counterpart, with its line and the reason. The FILE - is the standard input.
-
-  --from FORMAT         emqx, hivemq-edge, mosquitto or nanomq. Default: the contents decide
-  --local URL           address of the broker that the configuration belongs to, such as
-                        mqtt://nanomq.plant.svc:1883. Default: localhost, with a note
-  --namespace NAME      namespace of the manifests. Default: none
-  --files DIR           read the certificates and keys that the configuration names, below DIR: /
-                        on the machine of the broker. Default: read none, with a note
-  --secrets DIR         write the values of Secrets into files below DIR, for bridge-runner --secrets,
-                        and no Secrets. Default: write Secrets for Kubernetes
-  -o DIR                write one file for each bridge into DIR. Default: -, the standard output
-
-Exit status: 0 complete, 1 error, 2 wrong arguments, 3 something has no counterpart.
-`
-
-// The exit statuses of the command import.
-const (
-	importComplete = 0
-	importFailed   = 1
-	importUsageErr = 2
-	importPartly   = 3
-)
-
-// importOptions are the arguments of the command import.
-type importOptions struct {
-	from, local, namespace, files, secrets, output string
-	sources                                        []string
+`,
+	tail: `Exit status: 0 complete, 1 error, 2 wrong arguments, 3 something has no counterpart.
+`,
 }
 
-// parseImport parses the arguments. Flags may follow files.
-func parseImport(args []string, errOut io.Writer) (*importOptions, error) {
-	o := &importOptions{}
-	flags := flag.NewFlagSet("import", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() { _, _ = fmt.Fprint(errOut, importUsage) }
-	flags.StringVar(&o.from, "from", "", "")
-	flags.StringVar(&o.local, "local", "", "")
-	flags.StringVar(&o.namespace, "namespace", "", "")
-	flags.StringVar(&o.files, "files", "", "")
-	flags.StringVar(&o.secrets, "secrets", "", "")
-	flags.StringVar(&o.output, "o", "-", "")
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, err
-		}
-		if args = flags.Args(); len(args) == 0 {
-			break
-		}
-		o.sources, args = append(o.sources, args[0]), args[1:]
-	}
-	if len(o.sources) == 0 {
-		_, _ = fmt.Fprintln(errOut, "bridge-runner import: name at least one FILE")
-		flags.Usage()
-		return nil, errors.New("no file")
-	}
-	return o, nil
+// Import is the command import.
+type Import struct {
+	// Program is the name of the program in messages.
+	Program string
+	// Namespace is the namespace of the manifests. If it is empty, they have none.
+	Namespace string
+
+	from, local, files, secrets, output string
 }
 
-// runImport runs the command import, and returns its exit status.
-func runImport(args []string, in io.Reader, out, errOut io.Writer) int {
-	o, err := parseImport(args, errOut)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return importComplete
-	case err != nil:
-		return importUsageErr
+// Define defines the flags of the command.
+func (c *Import) Define(flags *flag.FlagSet) {
+	flags.StringVar(&c.from, "from", "", "the `FORMAT` of the files: emqx, hivemq-edge, mosquitto or nanomq (default: the contents decide)")
+	flags.StringVar(&c.local, "local", "", "the address of the broker that the configuration belongs to, such as the `URL` mqtt://nanomq.plant.svc:1883 (default: localhost, with a note)")
+	flags.StringVar(&c.files, "files", "", "read the certificates and keys that the configuration names, below `DIR`: / on the machine of the broker (default: read none, with a note)")
+	flags.StringVar(&c.secrets, "secrets", "", "write the values of Secrets into files below `DIR`, for bridge-runner --secrets, and no Secrets (default: write Secrets for Kubernetes)")
+	flags.StringVar(&c.output, "o", "-", "write one file for each bridge into `DIR`; - is the standard output")
+}
+
+// Problem returns the reason why the arguments are invalid, or an empty string.
+func (c *Import) Problem(sources []string) string {
+	if len(sources) == 0 {
+		return "name at least one FILE"
 	}
-	status, err := importFiles(o, in, out, errOut)
+	return ""
+}
+
+// Run imports the files, and returns the exit status.
+func (c *Import) Run(sources []string, in io.Reader, out, fault io.Writer) int {
+	status, err := c.importFiles(sources, in, out, fault)
 	if err != nil {
-		_, _ = fmt.Fprintln(errOut, "bridge-runner import:", err)
-		return importFailed
+		_, _ = fmt.Fprintf(fault, "%s import: %v\n", c.Program, err)
+		return Failed
 	}
 	return status
 }
 
+// RunImport runs the command import of the runner, and returns the exit status.
+func RunImport(args []string, in io.Reader, out, fault io.Writer) int {
+	c := Import{Program: runner}
+	flags := flag.NewFlagSet("import", flag.ContinueOnError)
+	c.Define(flags)
+	flags.StringVar(&c.Namespace, "namespace", "", "the namespace `NAME` of the manifests (default: none)")
+	sources, status, ok := importUsage.parse(flags, args, fault)
+	if !ok {
+		return status
+	}
+	if problem := c.Problem(sources); problem != "" {
+		return importUsage.refuse(flags, problem, fault)
+	}
+	return c.Run(sources, in, out, fault)
+}
+
 // importFiles imports the files. It writes nothing if a file has a fault.
-func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, error) {
-	opts := &draft.Options{Local: o.local, Namespace: o.namespace, Names: map[string]bool{}}
-	if o.files != "" {
-		root, err := os.OpenRoot(o.files)
+func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Writer) (int, error) {
+	opts := &draft.Options{Local: c.local, Namespace: c.Namespace, Names: map[string]bool{}}
+	if c.files != "" {
+		root, err := os.OpenRoot(c.files)
 		if err != nil {
 			return 0, fmt.Errorf("the directory of --files: %w", err)
 		}
@@ -107,13 +92,13 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 			return root.ReadFile(strings.TrimPrefix(filepath.Clean("/"+path), "/"))
 		}
 	}
-	results := make([]*importer.Result, len(o.sources))
-	for i, source := range o.sources {
-		data, err := readSource(source, in)
+	results := make([]*importer.Result, len(sources))
+	for i, source := range sources {
+		data, err := read(source, in)
 		if err != nil {
 			return 0, err
 		}
-		result, err := importer.Import(data, o.from, opts)
+		result, err := importer.Import(data, c.from, opts)
 		if err != nil {
 			return 0, inFile(source, err)
 		}
@@ -122,25 +107,25 @@ func importFiles(o *importOptions, in io.Reader, out, errOut io.Writer) (int, er
 		}
 		results[i] = result
 	}
-	status := importComplete
-	w := &importWriter{importOptions: o, out: out}
+	status := Done
+	w := &importWriter{Import: c, out: out}
 	for i, result := range results {
-		s := summary{source: o.sources[i]}
-		s.findings(errOut, result.Findings)
+		s := summary{source: sources[i]}
+		s.findings(fault, result.Findings)
 		for _, b := range result.Bridges {
-			s.findings(errOut, b.Findings)
+			s.findings(fault, b.Findings)
 			if b.Has(draft.Refused) {
 				s.refused++
 				continue
 			}
 			s.imported++
-			if err := w.bridge(b, o.sources[i]); err != nil {
+			if err := w.bridge(b, sources[i]); err != nil {
 				return 0, err
 			}
 		}
-		s.write(errOut, result.Format)
+		s.write(fault, result.Format)
 		if s.refused+s.leftOut+s.changed > 0 {
-			status = importPartly
+			status = Partly
 		}
 	}
 	return status, nil
@@ -151,20 +136,9 @@ func inFile(source string, err error) error {
 	return errors.New(source + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+source+": "))
 }
 
-func readSource(source string, in io.Reader) ([]byte, error) {
-	if source == "-" {
-		data, err := io.ReadAll(in)
-		if err != nil {
-			return nil, fmt.Errorf("reading the standard input: %w", err)
-		}
-		return data, nil
-	}
-	return os.ReadFile(source) //nolint:gosec // the user names the file
-}
-
 // importWriter writes imported bridges.
 type importWriter struct {
-	*importOptions
+	*Import
 	out     io.Writer
 	written bool // whether out has a manifest
 }

@@ -1,7 +1,7 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package command
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
 )
 
-const importPage = "../docs/import.md"
+const importPage = "../../docs/import.md"
 
 func importPageText(t *testing.T) string {
 	t.Helper()
@@ -47,7 +47,7 @@ func TestImport_ExampleOfThePage_GivesItsOutput(t *testing.T) {
 	for line := range strings.Lines(block("sh")) {
 		words := strings.Fields(line)
 		var messages bytes.Buffer
-		if status := runImport(words[2:], nil, &messages, &messages); status != importPartly || words[0] != "bridge-runner" || words[1] != "import" {
+		if status := RunImport(words[2:], nil, &messages, &messages); status != Partly || words[0] != "bridge-runner" || words[1] != "import" {
 			t.Errorf("%s: exit status %d: %s", line, status, &messages)
 		}
 	}
@@ -70,7 +70,7 @@ func TestImport_ExampleOfThePage_GivesItsOutput(t *testing.T) {
 			got.Write(data)
 		case words[0] == "bridge-runner" && words[1] == "import":
 			var messages bytes.Buffer
-			runImport(words[2:], nil, &got, &messages)
+			RunImport(words[2:], nil, &got, &messages)
 			got.Write(messages.Bytes())
 		default:
 			t.Fatalf("the test cannot run %q", command)
@@ -85,7 +85,7 @@ func TestImport_ExampleOfThePage_GivesItsOutput(t *testing.T) {
 func TestImport_TablesOfThePage_HaveEachKey(t *testing.T) {
 	page := importPageText(t)
 	for _, format := range importer.Formats() {
-		keys := keysOf(t, filepath.Join("importer", strings.ReplaceAll(format, "-", "")))
+		keys := keysOf(t, filepath.Join("..", "importer", strings.ReplaceAll(format, "-", "")))
 		if len(keys) < 20 {
 			t.Errorf("%s: found only the keys %v", format, keys)
 		}

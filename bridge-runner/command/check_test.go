@@ -1,0 +1,117 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package command
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/check"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/explain"
+)
+
+const commandManifest = `apiVersion: mqttbridge.io/v1alpha1
+kind: MQTTBridge
+metadata: {name: b}
+spec:
+  local: {primary: {url: "mqtt://127.0.0.1:1"}}
+  remote: {primary: {url: "mqtt://127.0.0.1:2"}}
+  localToRemote: [{filter: "up/#", topic: "plant1/${topic}"}]
+`
+
+// commandFile writes a manifest to a file.
+func commandFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestCheck_Arguments_DecideExitStatus(t *testing.T) {
+	valid, invalid := commandFile(t, commandManifest), commandFile(t, strings.Replace(commandManifest, "up/#", "up#", 1))
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-f", valid}, Done, valid + ":1: the manifest of b is valid"},
+		{[]string{"-f", "-"}, Done, "-:1: the manifest of b is valid"},
+		{[]string{"--help"}, Done, "usage: bridge-runner check"},
+		{[]string{"-f", valid, "-f", invalid}, Failed, invalid + `:7: spec.localToRemote[0].filter: Invalid value: "up#"`},
+		{[]string{"-f", "missing.yaml"}, Failed, "missing.yaml"},
+		{[]string{"-f", valid, "--connect"}, Partly, "ConnectionRefused"},
+		{nil, Usage, "-f is required"},
+		{[]string{"-f", valid, "other.yaml"}, Usage, `"other.yaml"`},
+		{[]string{"-f", valid, "-o", "xml"}, Usage, `"xml"`},
+		{[]string{"-f", valid, "--publish", "a"}, Usage, "need --connect"},
+		{[]string{"-f", valid, "--client-id", "a"}, Usage, "need --connect"},
+		{[]string{"-f", valid, "--connect", "--publish", "a/#"}, Usage, `"a/#"`},
+		{[]string{"--unknown"}, Usage, "unknown"},
+	} {
+		var out, fault bytes.Buffer
+		code := RunCheck(t.Context(), c.args, strings.NewReader(commandManifest), &out, &fault)
+		if got := out.String() + fault.String(); code != c.code || !strings.Contains(got, c.want) {
+			t.Errorf("%q: status %d, want %d and %s\n%s", c.args, code, c.code, c.want, got)
+		}
+	}
+}
+
+func TestCheck_JSON_HasResult(t *testing.T) {
+	var out, fault bytes.Buffer
+	code := RunCheck(t.Context(), []string{"-f", "-", "-o", "json", "--connect"}, strings.NewReader(commandManifest), &out, &fault)
+	var report check.Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil || fault.Len() > 0 {
+		t.Fatalf("%v: %s%s", err, &out, &fault)
+	}
+	if code != Partly || report.Result != check.ServerUnusable || len(report.Bridges) != 1 || len(report.Bridges[0].Servers) != 2 {
+		t.Errorf("status %d, %s", code, &out)
+	}
+}
+
+func TestExplain_Arguments_DecideExitStatus(t *testing.T) {
+	valid, invalid := commandFile(t, commandManifest), commandFile(t, strings.Replace(commandManifest, "up/#", "up#", 1))
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-f", valid, "up/a"}, Done, `publishes "plant1/up/a" at QoS 1`},
+		{[]string{"-f", "-", "up/a", "--qos", "0", "--retain"}, Done, `publishes "plant1/up/a" at QoS 0, retained`},
+		{[]string{"-f", valid, "--", "-x"}, Done, `"-x", published at QoS 2`},
+		{[]string{"-h"}, Done, "usage: bridge-runner explain"},
+		{[]string{"-f", invalid, "up/a"}, Failed, invalid + ":1 is invalid: spec.localToRemote[0].filter"},
+		{[]string{"-f", "missing.yaml", "a"}, Failed, "missing.yaml"},
+		{[]string{"-f", commandFile(t, "# nothing\n"), "a"}, Failed, "has no MQTTBridge"},
+		{[]string{"up/a"}, Usage, "-f is required"},
+		{[]string{"-f", valid}, Usage, "a TOPIC is required"},
+		{[]string{"-f", valid, "up/#"}, Usage, `"up/#" is not the topic of a message`},
+		{[]string{"-f", valid, "a", "--qos", "3"}, Usage, "--qos 3"},
+		{[]string{"-f", valid, "a", "-o", "xml"}, Usage, `"xml"`},
+		{[]string{"-f", valid, "a", "--unknown"}, Usage, "unknown"},
+	} {
+		var out, fault bytes.Buffer
+		code := RunExplain(c.args, strings.NewReader(commandManifest), &out, &fault)
+		if got := out.String() + fault.String(); code != c.code || !strings.Contains(got, c.want) {
+			t.Errorf("%q: status %d, want %d and %s\n%s", c.args, code, c.code, c.want, got)
+		}
+	}
+}
+
+func TestExplain_SeveralBridgesAsJSON_ExplainsEach(t *testing.T) {
+	var out, fault bytes.Buffer
+	code := RunExplain([]string{"-f", "-", "-o", "json", "up/a", "b"}, strings.NewReader(commandManifest+"---\n"+commandManifest), &out, &fault)
+	var report explain.Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil || code != Done {
+		t.Fatalf("status %d, %v: %s%s", code, err, &out, &fault)
+	}
+	if len(report.Bridges) != 2 || len(report.Bridges[1].Messages) != 2 || !report.Bridges[1].Messages[0].Directions[0].Forwarded || report.Bridges[1].Messages[1].Directions[0].Forwarded {
+		t.Errorf("%s", &out)
+	}
+}

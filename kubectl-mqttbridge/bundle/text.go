@@ -1,0 +1,99 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bundle
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// YAML masks an object in YAML, and returns it in YAML. A text that is no object is masked as a
+// whole.
+func (m *Masker) YAML(text []byte) string {
+	var object map[string]any
+	if err := yaml.Unmarshal(text, &object); err != nil {
+		return mask
+	}
+	m.Object(object)
+	out, err := yaml.Marshal(object)
+	if err != nil {
+		return mask
+	}
+	return string(out)
+}
+
+// Marshal masks an object of the API, and returns it in YAML.
+func (m *Masker) Marshal(object any) (string, error) {
+	data, err := json.Marshal(object)
+	if err != nil {
+		return "", err
+	}
+	return m.YAML(data), nil
+}
+
+var (
+	// inURL finds URLs. A URL ends at a space, a quote, or a bracket.
+	inURL = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>(){}\x60]+`)
+	// named finds values after names such as password, token and authorization.
+	named = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|pwd|token|secret|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|credentials?|authorization|x-amz-[a-z-]+|signature|sig)\\*["']?[ \t]*[=:][ \t]*)(\\*"(?:[^"\\]|\\.)*"?|'[^']*'?|(?:Basic|Bearer|Digest|Negotiate)[ \t]+\S+|[^\s,;&"'}\]]+)`)
+	// scheme finds the credentials of HTTP.
+	scheme = regexp.MustCompile(`(?i)\b((?:Basic|Bearer)[ \t]+)([A-Za-z0-9+/=._~-]{8,})`)
+	// jwt finds JSON Web Tokens.
+	jwt = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.?[A-Za-z0-9_-]*`)
+	// pem finds blocks of PEM, which logs may have in one line.
+	pem = regexp.MustCompile(`(?s)-----BEGIN ([A-Z0-9 ]*)-----.*?(-----END [A-Z0-9 ]*-----|$)`)
+)
+
+// Text removes secrets from a text.
+func (m *Masker) Text(text string) string {
+	text = pem.ReplaceAllString(text, mask)
+	for _, value := range m.values() {
+		text = strings.ReplaceAll(text, value, mask)
+	}
+	text = inURL.ReplaceAllStringFunc(text, v1alpha1.PublicURL)
+	text = jwt.ReplaceAllString(text, mask)
+	text = named.ReplaceAllString(text, "${1}"+mask)
+	return scheme.ReplaceAllString(text, "${1}"+mask)
+}
+
+// values returns the learned values in all their written forms, the longest first.
+func (m *Masker) values() []string {
+	if m.longest != nil {
+		return m.longest
+	}
+	all := map[string]bool{}
+	for value := range m.learned {
+		for _, form := range forms(value) {
+			all[form] = true
+		}
+	}
+	m.longest = make([]string, 0, len(all))
+	for value := range all {
+		m.longest = append(m.longest, value)
+	}
+	slices.SortFunc(m.longest, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
+	return m.longest
+}
+
+// forms returns the ways in which logs, URLs and headers write a value.
+func forms(value string) []string {
+	out := []string{value, url.QueryEscape(value), url.PathEscape(value), strings.Trim(strconv.Quote(value), `"`)}
+	if data, err := json.Marshal(value); err == nil {
+		out = append(out, strings.Trim(string(data), `"`))
+	}
+	if unescaped, err := url.QueryUnescape(value); err == nil && len(unescaped) >= shortest {
+		out = append(out, unescaped)
+	}
+	return append(out, base64.StdEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)))
+}

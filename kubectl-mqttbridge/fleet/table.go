@@ -1,0 +1,270 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package fleet
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+)
+
+// Style controls how a view is written.
+type Style struct {
+	// Now is the time from which ages are counted.
+	Now time.Time
+	// Namespaces adds the column with the namespaces.
+	Namespaces bool
+	// Wide adds columns.
+	Wide bool
+	// Color marks the states by colors of a terminal.
+	Color bool
+	// Width is the largest number of characters in a line, and Height of lines. 0 means no limit.
+	Width, Height int
+}
+
+// none stands for a value that does not exist or is not known.
+const none = "-"
+
+// colors are the escape sequences for states.
+var colors = map[State]string{NotReady: "\x1b[31m", Stalled: "\x1b[35m", Degraded: "\x1b[33m", Ready: "\x1b[32m"}
+
+const noColor = "\x1b[0m"
+
+// A table is rows of cells. The first row is the heading.
+type table struct {
+	indent string
+	rows   [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write writes the table in columns. The last column is cut at the width of the style.
+func (t *table) write(out io.Writer, style *Style) {
+	var widths []int
+	for _, row := range t.rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	const gap = 3
+	for _, row := range t.rows {
+		line := t.indent
+		for i, cell := range row {
+			if i < len(row)-1 {
+				cell += strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap)
+			}
+			line += cell
+		}
+		_, _ = fmt.Fprintln(out, style.paint(cut(strings.TrimRight(line, " "), style.Width)))
+	}
+}
+
+// paint colors the first state in a line.
+func (s *Style) paint(line string) string {
+	if !s.Color {
+		return line
+	}
+	for _, word := range strings.Fields(line) {
+		if color, ok := colors[State(word)]; ok {
+			return strings.Replace(line, word, color+word+noColor, 1)
+		}
+	}
+	return line
+}
+
+// cut shortens a text to a number of characters.
+func cut(text string, width int) string {
+	const mark = "..."
+	if width <= len(mark) || utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:width-len(mark)]) + mark
+}
+
+// clean replaces characters that control a terminal. Servers write a part of the messages.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == '\t' {
+			return ' '
+		}
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// WriteTable writes a line for each bridge.
+func (v *View) WriteTable(out io.Writer, style Style) {
+	if len(v.Bridges) == 0 {
+		_, _ = fmt.Fprintln(out, "There is no bridge.")
+	}
+	var t table
+	t.add(heading(&style)...)
+	shown := len(v.Bridges)
+	if room := style.Height - len(v.Notes) - 3; style.Height > 0 && shown > room {
+		shown = max(room, 1)
+	}
+	for i := range v.Bridges[:shown] {
+		t.add(v.Bridges[i].row(&style)...)
+	}
+	if shown > 0 {
+		t.write(out, &style)
+	}
+	if more := len(v.Bridges) - shown; more > 0 {
+		_, _ = fmt.Fprintf(out, "and %d more bridges with less trouble\n", more)
+	}
+	for _, note := range v.Notes {
+		_, _ = fmt.Fprintln(out, cut("note: "+clean(note), style.Width))
+	}
+}
+
+func heading(style *Style) []string {
+	var cells []string
+	if style.Namespaces {
+		cells = append(cells, "NAMESPACE")
+	}
+	cells = append(cells, "NAME", "STATE", "SINCE", "LOCAL", "REMOTE", "TO-REMOTE/S", "TO-LOCAL/S", "BACKLOG", "LAST-SWITCH")
+	if style.Wide {
+		cells = append(cells, "POD", "NODE", "STANDBY", "GENERATION", "VERSION")
+	}
+	return append(cells, "PROBLEM")
+}
+
+func (b *Bridge) row(style *Style) []string {
+	var cells []string
+	if style.Namespaces {
+		cells = append(cells, b.Namespace)
+	}
+	cells = append(cells, b.Name, string(b.State), age(b.Since, style.Now), inUse(b.Local), inUse(b.Remote),
+		rate(b.LocalToRemote), rate(b.RemoteToLocal), b.backlog(), b.lastSwitch(style))
+	if style.Wide {
+		cells = append(cells, b.wide()...)
+	}
+	problem := ""
+	if b.Trouble() || b.State == Deleting || b.State == Reconciling {
+		problem = clean(b.Reason + ": " + b.Message)
+		const narrow = 100
+		if !style.Wide && style.Width == 0 {
+			problem = cut(problem, narrow)
+		}
+	}
+	return append(cells, problem)
+}
+
+func (b *Bridge) wide() []string {
+	pod, node, standby, version := none, none, none, none
+	for i := range b.Runners {
+		switch r := &b.Runners[i]; r.Role {
+		case v1alpha1.RunnerActive:
+			pod, node, version = clean(r.Pod), orNone(r.Node), orNone(r.Version)
+		case v1alpha1.RunnerStandby:
+			standby = "not warm"
+			if r.Warm != nil && *r.Warm {
+				standby = "warm"
+			}
+		}
+	}
+	generation := fmt.Sprint(b.Generation)
+	if b.RunningGeneration != b.Generation {
+		generation = fmt.Sprintf("%d of %d", b.RunningGeneration, b.Generation)
+	}
+	return []string{pod, node, standby, generation, version}
+}
+
+func (b *Bridge) lastSwitch(style *Style) string {
+	side, last := b.LastSwitch()
+	if last == nil {
+		return none
+	}
+	text := fmt.Sprintf("%s %s", age(&last.Time.Time, style.Now), side)
+	if style.Wide {
+		text += fmt.Sprintf(" %s>%s %s", clean(last.From), clean(last.To), clean(last.Reason))
+	}
+	return text
+}
+
+// backlog returns the number of messages in the buffer, or the state of the buffer on disk if the
+// number is not known.
+func (b *Bridge) backlog() string {
+	if b.LocalToRemote != nil {
+		messages := b.LocalToRemote.BacklogMessages + b.RemoteToLocal.BacklogMessages
+		if messages == 0 {
+			return "0"
+		}
+		oldest := max(b.LocalToRemote.BacklogSeconds, b.RemoteToLocal.BacklogSeconds)
+		return fmt.Sprintf("%s (%s)", number(float64(messages)), human(oldest))
+	}
+	if b.Buffer == nil {
+		return none
+	}
+	for _, s := range []*v1alpha1.BacklogStatus{b.Buffer.LocalToRemote, b.Buffer.RemoteToLocal} {
+		if s != nil && s.State != v1alpha1.BacklogEmpty {
+			return string(s.State)
+		}
+	}
+	return string(v1alpha1.BacklogEmpty)
+}
+
+// inUse names the server in use.
+func inUse(s *v1alpha1.SideStatus) string {
+	active := s.ActiveServer()
+	switch {
+	case active == nil:
+		return none
+	case active.Role == v1alpha1.RoleBackup:
+		return clean(active.Name) + " (backup)"
+	}
+	return clean(active.Name)
+}
+
+func rate(f *Flow) string {
+	if f == nil || f.MessagesPerSecond == nil {
+		return none
+	}
+	return number(*f.MessagesPerSecond)
+}
+
+// number returns a number with at most four digits.
+func number(n float64) string {
+	switch {
+	case n >= 9.995e6:
+		return fmt.Sprintf("%.0fM", n/1e6)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1fM", n/1e6)
+	case n >= 1e4:
+		return fmt.Sprintf("%.0fk", n/1e3)
+	case n >= 100 || n == float64(int64(n)):
+		return fmt.Sprintf("%.0f", n)
+	}
+	return fmt.Sprintf("%.1f", n)
+}
+
+func human(seconds float64) string {
+	return duration.HumanDuration(time.Duration(seconds * float64(time.Second)))
+}
+
+// age returns the time since t.
+func age(t *time.Time, now time.Time) string {
+	if t == nil || t.IsZero() {
+		return none
+	}
+	return duration.HumanDuration(max(now.Sub(*t), 0))
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return none
+	}
+	return clean(text)
+}
