@@ -108,6 +108,7 @@ vet-for = @for platform in $(1); do echo "go vet for $$platform"; \
 cross: ## Compile and vet the programs and their unit tests for all platforms of a release.
 	$(call vet-for,$(PLATFORMS),. ./api/... ./controllers/... ./bridge-runner/... ./internal/...)
 	$(call vet-for,$(OTHER_PLATFORMS),./bridge-runner/... ./internal/...)
+	$(call vet-for,$(PLATFORMS) $(OTHER_PLATFORMS),./...,-C kubectl-mqttbridge)
 
 # An amd64 machine also runs programs for 386, which has the word size and the alignment of arm/v7.
 .PHONY: test-32bit
@@ -217,6 +218,11 @@ push-chart: ## Push the chart of VERSION to CHART_REGISTRY, and write its digest
 	$(HELM) push bin/release/files/$(notdir $(CHART))-$(VERSION).tgz $(CHART_REGISTRY) $(HELM_PUSH) 2>&1 | tee bin/release/push.log
 	sed -n 's/^Digest: //p' bin/release/push.log > bin/release/chart.digest
 	test -s bin/release/chart.digest
+
+.PHONY: krew-manifest
+krew-manifest: ## Write the manifest of the plugin of kubectl for krew to dist/mqttbridge.yaml, after a release or a snapshot with VERSION.
+	$(need-version)
+	go run ./hack/release krew $(VERSION) dist/checksums.txt > dist/mqttbridge.yaml
 
 ##@ Deployment
 
