@@ -72,6 +72,7 @@ vet: ## Run go vet.
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter, and the check of the language.
 	$(GOLANGCI_LINT) run ./...
+	cd kubectl-mqttbridge && $(GOLANGCI_LINT) run --config=../.golangci.yml ./...
 	go run ./hack/language
 
 $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go
@@ -96,6 +97,7 @@ test: vet ## Run all tests: unit, integration with a real API server, and, as ro
 	go -C test/verdicts test ./...
 	go -C test/monitoring test ./...
 	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -timeout=60m ./...
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C kubectl-mqttbridge test -p 1 -timeout=20m ./...
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
 
 # Linux on amd64 is checked by vet. The packages below test and hack run on the machine of a developer.
@@ -158,6 +160,10 @@ scale: ## Measure the operator with N bridges on a real API server (Linux): requ
 build: ## Build bin/manager and bin/bridge-runner.
 	CGO_ENABLED=0 go build -trimpath -o bin/manager .
 	CGO_ENABLED=0 go build -trimpath -o bin/bridge-runner ./bridge-runner
+
+.PHONY: plugin
+plugin: ## Build bin/kubectl-mqttbridge, the plugin of kubectl.
+	CGO_ENABLED=0 go -C kubectl-mqttbridge build -trimpath -o $(CURDIR)/bin/kubectl-mqttbridge .
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG with both programs.

@@ -137,6 +137,9 @@ func (u usage) text(flags *flag.FlagSet) string {
 	b.WriteString(u.head + "\n")
 	flags.VisitAll(func(f *flag.Flag) {
 		value, description := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			description += " (default: " + f.DefValue + ")"
+		}
 		name := "  --" + f.Name
 		if len(f.Name) == 1 {
 			name = "  -" + f.Name

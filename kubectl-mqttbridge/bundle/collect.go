@@ -43,12 +43,14 @@ type collector struct {
 	*Bundle
 	client  *cluster.Client
 	options *Options
+	// seen are the events of namespaces that were read, because many bridges share a namespace.
+	seen map[string][]corev1.Event
 }
 
-// Collect reads everything that the user may read. What the user may not read is a problem, and no
+// Collect reads everything that the user may read. A missing right is a problem of the bundle, and no
 // error.
 func Collect(ctx context.Context, client *cluster.Client, options *Options) *Bundle {
-	c := &collector{&Bundle{now: options.Now}, client, options}
+	c := &collector{&Bundle{now: options.Now}, client, options, map[string][]corev1.Event{}}
 	c.versions(ctx)
 	c.operator(ctx)
 	view := fleet.View{}
@@ -140,14 +142,25 @@ func (c *collector) listed(path string, answer any, err error) {
 	c.addObject(path, answer)
 }
 
+// events adds the events of a namespace that keep selects.
 func (c *collector) events(ctx context.Context, path, namespace string, keep func(*corev1.Event) bool) {
-	events, err := c.client.Events(ctx, namespace, keep)
-	if err != nil {
-		c.miss(path, err)
-		return
+	all, ok := c.seen[namespace]
+	if !ok {
+		var err error
+		if all, err = c.client.Events(ctx, namespace, func(*corev1.Event) bool { return true }); err != nil {
+			c.miss(path, err)
+			return
+		}
+		c.seen[namespace] = all
+	}
+	var kept []corev1.Event
+	for i := range all {
+		if keep(&all[i]) {
+			kept = append(kept, all[i])
+		}
 	}
 	var b strings.Builder
-	fleet.WriteEvents(&b, events, fleet.Style{Now: c.options.Now})
+	fleet.WriteEvents(&b, kept, fleet.Style{Now: c.options.Now})
 	c.addText(path, b.String())
 }
 

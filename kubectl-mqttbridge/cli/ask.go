@@ -49,10 +49,12 @@ func (a *asker) ask(ctx context.Context, view *fleet.View) {
 	var group errgroup.Group
 	group.SetLimit(askedAtOnce)
 	failures := make([]error, len(view.Bridges))
+	objects := a.objects()
 	asked := 0
 	for i := range view.Bridges {
 		b := &view.Bridges[i]
-		object := a.object(b)
+		key := b.Namespace + "/" + b.Name
+		object := objects[key]
 		switch {
 		case a.off:
 			b.Unknown = "--numbers=false is set"
@@ -65,7 +67,6 @@ func (a *asker) ask(ctx context.Context, view *fleet.View) {
 			continue
 		}
 		asked++
-		key := b.Namespace + "/" + b.Name
 		group.Go(func() error {
 			sample, err := a.client.Sample(ctx, object)
 			if err != nil {
@@ -83,14 +84,13 @@ func (a *asker) ask(ctx context.Context, view *fleet.View) {
 	view.Notes = notes(view, failures, asked)
 }
 
-// object returns the object of a bridge of the view.
-func (a *asker) object(b *fleet.Bridge) *v1alpha1.MQTTBridge {
+// objects returns the objects of the bridges by namespace and name.
+func (a *asker) objects() map[string]*v1alpha1.MQTTBridge {
+	out := make(map[string]*v1alpha1.MQTTBridge, len(a.bridges))
 	for i := range a.bridges {
-		if a.bridges[i].Name == b.Name && a.bridges[i].Namespace == b.Namespace {
-			return &a.bridges[i]
-		}
+		out[a.bridges[i].Namespace+"/"+a.bridges[i].Name] = &a.bridges[i]
 	}
-	return nil
+	return out
 }
 
 // notes says which numbers are missing. A missing right is named once.
@@ -105,7 +105,10 @@ func notes(view *fleet.View, failures []error, asked int) []string {
 		note := fmt.Sprintf("no rates and backlog of %s/%s: %v", view.Bridges[i].Namespace, view.Bridges[i].Name, err)
 		if errors.As(err, &right) {
 			note = fmt.Sprintf("no rates and backlog: %v", right)
-		} else if others++; others > maxNotes {
+		} else {
+			others++
+		}
+		if others > maxNotes && right == nil {
 			continue
 		}
 		if !slices.Contains(out, note) {
@@ -116,7 +119,7 @@ func notes(view *fleet.View, failures []error, asked int) []string {
 		out = append(out, fmt.Sprintf("%d more runners do not answer", others-maxNotes))
 	}
 	if asked == maxAsked && len(view.Bridges) > maxAsked {
-		out = append(out, fmt.Sprintf("rates and backlog of the first %d bridges; select bridges by -l or -n to see those of others", maxAsked))
+		out = append(out, fmt.Sprintf("rates and backlog of the first %d bridges; select other bridges by -l or -n", maxAsked))
 	}
 	return out
 }

@@ -25,9 +25,9 @@ func TestSwitch_ToAServer_WaitsForTheAnswerOfTheRunner(t *testing.T) {
 	}
 	in("switch", bridgeName, "cloud-b").want(t, done, "uses cloud-b") // once more, which changes nothing
 
-	// cloud-c has no server. The second request is made anew, and gets an answer of its own.
+	// cloud-c has no server. The second request is made again, and gets an answer of its own.
 	for range 2 {
-		in("switch", bridgeName, "cloud-c").want(t, partly, "does not switch to cloud-c", "ConnectionRefused")
+		in("switch", bridgeName, "cloud-c").want(t, partly, "does not switch to cloud-c", "connection refused")
 	}
 	in("switch", bridgeName, "--remove").want(t, done, "no longer prefers cloud-c")
 	in("switch", bridgeName, "--remove").want(t, done, "has no request to remove")

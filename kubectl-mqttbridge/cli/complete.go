@@ -34,7 +34,7 @@ func fixed(values ...string) completion {
 	}
 }
 
-// completeBridges completes the names of bridges, at most so many arguments; -1 for no limit. A
+// completeBridges completes the names of bridges, for at most this number of arguments, or any number if it is -1. A
 // failure to reach the cluster gives no values.
 func (p *program) completeBridges(most int) completion {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The rules are those of krew's validation of manifests.
+// krew's validation of manifests has the same rules.
 func TestKrewManifest_FilledIn_FollowsTheRulesOfKrew(t *testing.T) {
 	tmpl, err := template.New("krew.yaml.tmpl").Option("missingkey=error").ParseFiles(filepath.Join("..", "..", "hack", "release", "krew.yaml.tmpl"))
 	if err != nil {

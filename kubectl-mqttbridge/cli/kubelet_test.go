@@ -46,7 +46,7 @@ func startKubelet(t *testing.T, podHost string) *kubelet {
 	create(t, node)
 	k.node = node.Name
 	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address.IP.String()}}
-	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(address.Port) //nolint:gosec // a port
+	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(address.Port)
 	if err := server.Client.Status().Update(t.Context(), node); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
@@ -55,7 +54,7 @@ func build(ctx context.Context) error {
 		{"-C", "../..", "build", "-o", runner, "./bridge-runner"},
 		{"-C", "..", "build", "-o", filepath.Join(bin, "kubectl-mqttbridge"), "."},
 	} {
-		if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil { //nolint:gosec // fixed arguments
+		if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("go %s: %w\n%s", args, err, out)
 		}
 	}
@@ -63,7 +62,7 @@ func build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(bin, "kubectl_complete-mqttbridge"), script, 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(bin, "kubectl_complete-mqttbridge"), script, 0o700); err != nil {
 		return err
 	}
 	return os.Setenv(mqtttest.RunnerEnv, runner)
@@ -89,7 +88,7 @@ func pluginWith(t *testing.T, ctx context.Context, in string, args ...string) re
 	var out, errOut bytes.Buffer
 	p := &program{
 		IOStreams:   genericiooptions.IOStreams{In: strings.NewReader(in), Out: &out, ErrOut: &errOut},
-		flags:       genericclioptions.NewConfigFlags(true),
+		flags:       newFlags(),
 		openBrowser: func(string) error { return nil },
 	}
 	status := p.run(ctx, append([]string{"--kubeconfig", kubeconfig}, args...))

@@ -17,6 +17,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
 )
 
+const (
+	// maxLogs is the size in bytes of all logs of a kind in a bundle, and minLog of each log in any case.
+	maxLogs, minLog = 256 << 20, 64 << 10
+)
+
 // reportCommand is the command report.
 type reportCommand struct {
 	*program
@@ -59,7 +64,7 @@ send it. The file missing.txt names the information that you have no right to re
 	flags.StringVarP(&r.output, "output", "o", "", "the `FILE` of the bundle; - is the standard output (default: mqttbridge-report-TIME.tar.gz)")
 	flags.StringVar(&r.operatorNamespace, "operator-namespace", "", "the namespace of the operator (default: all namespaces are searched)")
 	flags.Int64Var(&r.lines, "log-lines", 10000, "the largest number of lines of each log")
-	flags.Int64Var(&r.bytes, "log-bytes", 4<<20, "the largest number of bytes of each log")
+	flags.Int64Var(&r.bytes, "log-bytes", 4<<20, "the largest number of bytes of each log; less if there are more than 64 bridges")
 	return cmd
 }
 
@@ -76,6 +81,8 @@ func (r *reportCommand) run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	// The bundle is in memory until its secrets are removed.
+	r.bytes = min(r.bytes, max(maxLogs/int64(max(len(bridges), 1)), minLog))
 	now := time.Now()
 	collected := bundle.Collect(ctx, client, &bundle.Options{
 		Bridges: bridges, OperatorNamespace: r.operatorNamespace, LogLines: r.lines, LogBytes: r.bytes,

@@ -29,7 +29,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// secrets are the planted secrets, with the places where a user could have put them.
+// secrets are the planted secrets, with the places that hold them.
 type secrets map[string]string
 
 // plant returns a new secret for a place.
@@ -119,9 +119,11 @@ func spoiledPod(s secrets, of, container string) corev1.PodTemplateSpec {
 			InitContainers: []corev1.Container{{Name: "init", Image: "i", Args: []string{"--token", s.plant(of + ": argument of an init container")}}},
 			Containers: []corev1.Container{
 				{Name: container, Image: "i", Args: []string{"--leader-elect"}, Env: []corev1.EnvVar{{Name: "PASSWORD", Value: s.plant(of + ": environment")}}},
-				{Name: "sidecar", Image: "i", Command: []string{"sh", "-c", "login " + s.plant(of+": command of a sidecar")},
+				{
+					Name: "sidecar", Image: "i", Command: []string{"sh", "-c", "login " + s.plant(of+": command of a sidecar")},
 					LivenessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: portOf(8080), HTTPHeaders: []corev1.HTTPHeader{{Name: "Authorization", Value: s.plant(of + ": header of a probe")}}}}},
-					StartupProbe:  &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"check", s.plant(of + ": command of a probe")}}}}},
+					StartupProbe:  &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"check", s.plant(of + ": command of a probe")}}}},
+				},
 			},
 		},
 	}
@@ -134,14 +136,17 @@ func deploy(t *testing.T, ns, name, node, ip string, labels map[string]string, t
 		template.Labels[key] = value
 	}
 	create(t, &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: labels}, Spec: appsv1.DeploymentSpec{
-		Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template}})
+		Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template,
+	}})
 	p := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	p.Namespace, p.Name, p.Spec.NodeName = ns, name+"-1", node
 	create(t, p)
 	p.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}}
 	for i := range p.Spec.Containers {
-		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: p.Spec.Containers[i].Name, RestartCount: 1, ContainerID: "test://1",
-			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: "login with password=planted-in-termination"}}})
+		p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name: p.Spec.Containers[i].Name, RestartCount: 1, ContainerID: "test://1",
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: "login with password=planted-in-termination"}},
+		})
 	}
 	if err := server.Client.Status().Update(t.Context(), p); err != nil {
 		t.Fatal(err)
@@ -196,7 +201,8 @@ func TestReport_PlantedSecrets_AreNotInTheBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := v1alpha1.MQTTBridgeStatus{Runners: []v1alpha1.RunnerStatus{{Pod: pod, Role: v1alpha1.RunnerActive}}, Remote: &v1alpha1.SideStatus{Servers: []v1alpha1.ServerStatus{
-		{Name: "cloud-a", URL: "wss://cloud.example/mqtt", State: v1alpha1.ServerFailed, Since: metav1.Now(), LastError: &v1alpha1.ServerError{Reason: "WebSocketRefused", Message: "token=" + s.plant("message in the status")}}}}}
+		{Name: "cloud-a", URL: "wss://cloud.example/mqtt", State: v1alpha1.ServerFailed, Since: metav1.Now(), LastError: &v1alpha1.ServerError{Reason: "WebSocketRefused", Message: "token=" + s.plant("message in the status")}},
+	}}}
 	if err := setStatus(t.Context(), b, &status); err != nil {
 		t.Fatal(err)
 	}
@@ -250,8 +256,10 @@ func TestReport_WithoutRights_NamesThem(t *testing.T) {
 	r := plugin(t, "report", "-n", s.namespace, "--as", viewer, "-o", "-")
 	r.want(t, done)
 	files := unpack(t, []byte(r.out))
-	for _, right := range []string{"list pods in the namespace mqttbridge-system", "list pods in the namespace " + s.namespace, "list events in the namespace " + s.namespace,
-		"get deployments in the namespace " + s.namespace, "get configmaps in the namespace " + s.namespace, "get customresourcedefinitions in all namespaces"} {
+	for _, right := range []string{
+		"list pods in the namespace mqttbridge-system", "list pods in the namespace " + s.namespace, "list events in the namespace " + s.namespace,
+		"get deployments in the namespace " + s.namespace, "get configmaps in the namespace " + s.namespace, "get customresourcedefinitions in all namespaces",
+	} {
 		if text := "the right to " + right + " is missing"; !strings.Contains(files["missing.txt"], text) || !strings.Contains(r.err, text) {
 			t.Errorf("missing.txt lacks %q:\n%s", text, files["missing.txt"])
 		}

@@ -25,7 +25,7 @@ import (
 // name is the name of the plugin for users.
 const name = "kubectl mqttbridge"
 
-// The exit statuses, in addition to those of package command.
+// The exit statuses, in addition to the statuses of package command.
 const (
 	done    = command.Done
 	failed  = command.Failed
@@ -71,17 +71,20 @@ type program struct {
 
 // Run runs the plugin, and returns the exit status.
 func Run(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
-	p := &program{streams, genericclioptions.NewConfigFlags(true), openBrowser}
+	p := &program{streams, newFlags(), openBrowser}
 	return p.run(ctx, args)
 }
 
+// newFlags returns the flags of kubectl.
+func newFlags() *genericclioptions.ConfigFlags { return genericclioptions.NewConfigFlags(true) }
+
 func (p *program) run(ctx context.Context, args []string) int {
-	root := p.root()
+	root := p.root() //nolint:contextcheck // completions use the context of their command
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var status *statusError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil: // the user has ended the command
+	case err == nil, ctx.Err() != nil && errors.Is(err, ctx.Err()): // the user has ended the command
 		return done
 	case !errors.As(err, &status):
 		status = &statusError{failed, err}
@@ -172,10 +175,10 @@ func (p *program) connect() (*cluster.Client, string, error) {
 // one.
 func (p *program) terminal() (width, height int, ok bool) {
 	file, isFile := p.Out.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a file descriptor fits into an int
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
 		return 0, 0, false
 	}
-	width, height, err := term.GetSize(int(file.Fd())) //nolint:gosec // as above
+	width, height, err := term.GetSize(int(file.Fd()))
 	return width, height, err == nil
 }
 

@@ -35,8 +35,12 @@ func TestCommandsOfTheRunner_OnFiles_GiveTheSameResults(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"check", "-f", valid}, {"check", "-f", valid, "-f", invalid}, {"check", "-f", valid, "-o", "json"}, {"check", "-f", filepath.Join(dir, "missing")},
-		{"explain", "-f", valid, "sensors/t1", "other", "--qos", "1", "--retain"}, {"explain", "-f", invalid, "a"},
+		{"check", "-f", valid},
+		{"check", "-f", valid, "-f", invalid},
+		{"check", "-f", valid, "-o", "json"},
+		{"check", "-f", filepath.Join(dir, "missing")},
+		{"explain", "-f", valid, "sensors/t1", "other", "--qos", "1", "--retain"},
+		{"explain", "-f", invalid, "a"},
 		{"import", "--from", "nanomq", nanomq},
 	} {
 		var out, fault bytes.Buffer

@@ -123,7 +123,7 @@ func TestDashboard_OfABridge_ForwardsToTheActiveRunner(t *testing.T) {
 	if url == "" {
 		t.Fatalf("%v: %s", err, first[:n])
 	}
-	response, err := http.Get(url + "status") //nolint:gosec,noctx // a port of this machine
+	response, err := http.Get(url + "status")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -97,8 +98,7 @@ func newSiteIn(t *testing.T, ns string) *site {
 	s.bridge.Spec.Runner = &v1alpha1.Runner{MetricsPort: ptr.To(forward.port)}
 	create(t, s.bridge.DeepCopy())
 	s.refresh()
-	s.bridge.Status = v1alpha1.MQTTBridgeStatus{}
-	s.runner = mqtttest.StartRunner(t, s.bridge)
+	s.runner = mqtttest.StartRunner(t, forRunner(s.bridge))
 	forward.start(s.runner.Address())
 	s.kubelet = startKubelet(t, forward.host)
 	s.createPod(forward.host)
@@ -139,10 +139,21 @@ func (s *site) createPod(ip string) {
 		Spec:       corev1.PodSpec{NodeName: s.kubelet.node, Containers: []corev1.Container{{Name: "bridge-runner", Image: "runner"}}},
 	}
 	create(s.t, pod)
-	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
-		ContainerStatuses: []corev1.ContainerStatus{{Name: "bridge-runner", Ready: true, RestartCount: 1, ContainerID: "test://1"}}}
+	pod.Status = corev1.PodStatus{
+		Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "bridge-runner", Ready: true, RestartCount: 1, ContainerID: "test://1"}},
+	}
 	if err := server.Client.Status().Update(s.t.Context(), pod); err != nil {
 		s.t.Fatal(err)
+	}
+}
+
+// forRunner returns the manifest of a bridge that the operator gives to a runner.
+func forRunner(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
+	return &v1alpha1.MQTTBridge{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "MQTTBridge"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.Namespace, Name: b.Name, Generation: b.Generation},
+		Spec:       *b.Spec.DeepCopy(),
 	}
 }
 
@@ -157,8 +168,7 @@ func (s *site) operate(ctx context.Context) {
 		}
 		if live.Generation != applied {
 			applied = live.Generation
-			next := live.DeepCopy()
-			next.Status = v1alpha1.MQTTBridgeStatus{}
+			next := forRunner(&live)
 			next.Generation-- // Update increments it
 			s.runner.Update(next)
 		}
@@ -224,7 +234,7 @@ func newForward(t *testing.T) *forward {
 		}
 		t.Cleanup(func() { _ = listener.Close() })
 		port := listener.Addr().(*net.TCPAddr).Port
-		return &forward{t, listener, network.IP.String(), int32(port)} //nolint:gosec // a port
+		return &forward{t, listener, network.IP.String(), int32(port)}
 	}
 	t.Fatal("the API server does not connect to a loopback address: the test needs a network interface with an IPv4 address")
 	return nil
@@ -246,9 +256,21 @@ func (f *forward) start(target string) {
 func allow(t *testing.T, ns, user string, rules ...rbacv1.PolicyRule) {
 	t.Helper()
 	create(t, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: user}, Rules: rules})
-	create(t, &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: user},
-		Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user}})
+	create(t, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+	})
+	for i := range rules { // the API server learns of new rights by a watch
+		r := &rules[i]
+		apiserver.Eventually(t, user+" has the rights", func(ctx context.Context) (bool, error) {
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: ns, Group: r.APIGroups[0], Resource: r.Resources[0], Verb: r.Verbs[0],
+			}}}
+			err := server.Client.Create(ctx, review)
+			return review.Status.Allowed, err
+		})
+	}
 }
 
 // rule is a right on resources of a group.

@@ -157,8 +157,8 @@ func (s *statusCommand) repeat(ctx context.Context, client *cluster.Client, aske
 		}
 		head := fmt.Sprintf("%s, every %s\n", time.Now().Format(time.TimeOnly), s.interval)
 		if _, _, ok := s.terminal(); ok {
-			const home, clear = "\x1b[H", "\x1b[J"
-			head = home + clear + head
+			const home, clearBelow = "\x1b[H", "\x1b[J"
+			head = home + clearBelow + head
 		}
 		if _, err := fmt.Fprintf(s.Out, "%s%s\n", head, &text); err != nil {
 			return err

@@ -44,7 +44,7 @@ func TestStatus_OfABridge_ShowsServersAndNumbersOfTheRunner(t *testing.T) {
 	go func() {
 		defer close(flowing)
 		for ctx.Err() == nil {
-			s.publish(5)
+			s.publish(5) //nolint:contextcheck // it ends with the test
 		}
 	}()
 	r = plugin(t, "status", "-n", s.namespace, "-o", "yaml", "--sample", "2s")

@@ -92,8 +92,9 @@ func (s *switchCommand) run(ctx context.Context, args []string) error {
 // find returns the side that has a server.
 func (s *switchCommand) find(b *v1alpha1.MQTTBridge, server string) (side, error) {
 	var found []side
-	var all []string
-	for _, candidate := range sidesOf(b) {
+	candidates := sidesOf(b)
+	all := make([]string, 0, len(candidates))
+	for _, candidate := range candidates {
 		names := candidate.spec.ServerNames()
 		all = append(all, fmt.Sprintf("%s: %s", candidate.name, strings.Join(names, ", ")))
 		if (s.side == "" || s.side == candidate.name) && slices.Contains(names, server) {

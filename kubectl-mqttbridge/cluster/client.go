@@ -165,7 +165,7 @@ func (m *MissingRight) Error() string {
 // Unwrap returns the answer of the API server.
 func (m *MissingRight) Unwrap() error { return m.cause }
 
-// explain names the missing right if the API server has refused a request.
+// Explain names the missing right if the API server has refused a request.
 func Explain(err error, verb, of, namespace string) error {
 	if apierrors.IsForbidden(err) {
 		return &MissingRight{verb, of, namespace, err}

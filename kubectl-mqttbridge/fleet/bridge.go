@@ -33,7 +33,7 @@ type Bridge struct {
 	Reason  string     `json:"reason,omitempty"`
 	Message string     `json:"message,omitempty"`
 
-	// Generation is the generation of the spec, and RunningGeneration the one that the runner runs.
+	// Generation is the generation of the spec, and RunningGeneration the generation that the runner runs.
 	Generation        int64 `json:"generation"`
 	RunningGeneration int64 `json:"runningGeneration,omitempty"`
 

@@ -51,16 +51,20 @@ var examples = []example{
 		condition(v1alpha1.ConditionDegraded, true, v1alpha1.ReasonActiveOnBackup, "the remote side uses the backup cloud-b, because cloud-a failed: AuthenticationFailed", 38*time.Minute),
 	}, change: func(b *v1alpha1.MQTTBridge) {
 		onBackup(b)
-		b.Status.Remote.LastFailover = &v1alpha1.FailoverRecord{From: "cloud-a", To: "cloud-b", Reason: v1alpha1.ReasonAuthenticationFailed, Time: metav1.NewMicroTime(now.Add(-38 * time.Minute)),
-			DurationMilliseconds: ptr.To[int64](41), SilentMilliseconds: ptr.To[int64](0)}
+		b.Status.Remote.LastFailover = &v1alpha1.FailoverRecord{
+			From: "cloud-a", To: "cloud-b", Reason: v1alpha1.ReasonAuthenticationFailed, Time: metav1.NewMicroTime(now.Add(-38 * time.Minute)),
+			DurationMilliseconds: ptr.To[int64](41), SilentMilliseconds: ptr.To[int64](0),
+		}
 		b.Status.Remote.Switches = ptr.To[int64](1)
 	}},
 	{namespace: "south", name: "boiler", rates: &[2]float64{0, 0}, backlog: 18230, conditions: []metav1.Condition{
 		condition(v1alpha1.ConditionReady, false, v1alpha1.ReasonNotConnected, down, 4*time.Minute),
 	}, change: func(b *v1alpha1.MQTTBridge) {
 		b.Status.Remote.Active = nil
-		b.Status.Remote.Servers[0] = v1alpha1.ServerStatus{Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", State: v1alpha1.ServerFailed, Since: ago(4 * time.Minute),
-			LastError: &v1alpha1.ServerError{Reason: v1alpha1.ReasonConnectionRefused, Message: "no program listens on the port; start the server or correct the URL"}}
+		b.Status.Remote.Servers[0] = v1alpha1.ServerStatus{
+			Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", State: v1alpha1.ServerFailed, Since: ago(4 * time.Minute),
+			LastError: &v1alpha1.ServerError{Reason: v1alpha1.ReasonConnectionRefused, Message: "no program listens on the port; start the server or correct the URL"},
+		}
 		b.Status.Buffer = &v1alpha1.BufferStatus{LocalToRemote: &v1alpha1.BacklogStatus{State: v1alpha1.BacklogBuffering, Since: ago(4 * time.Minute)}}
 	}},
 	{namespace: "south", name: "kiln", conditions: []metav1.Condition{
@@ -82,8 +86,10 @@ var examples = []example{
 func onBackup(b *v1alpha1.MQTTBridge) {
 	b.Status.Remote.Active = &v1alpha1.ActiveServer{Name: "cloud-b", URL: "mqtts://cloud-b.example:8883", Role: v1alpha1.RoleBackup, Place: 2, Since: ago(38 * time.Minute)}
 	b.Status.Remote.Servers = []v1alpha1.ServerStatus{
-		{Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", State: v1alpha1.ServerFailed, Since: ago(38 * time.Minute),
-			LastError: &v1alpha1.ServerError{Reason: v1alpha1.ReasonAuthenticationFailed, Message: "the server refuses the user name or the password; correct the Secret cloud-login"}},
+		{
+			Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", State: v1alpha1.ServerFailed, Since: ago(38 * time.Minute),
+			LastError: &v1alpha1.ServerError{Reason: v1alpha1.ReasonAuthenticationFailed, Message: "the server refuses the user name or the password; correct the Secret cloud-login"},
+		},
 		{Name: "cloud-b", URL: "mqtts://cloud-b.example:8883", State: v1alpha1.ServerActive, Since: ago(38 * time.Minute)},
 	}
 }
@@ -95,12 +101,17 @@ func (e *example) object() *v1alpha1.MQTTBridge {
 	b.Status = v1alpha1.MQTTBridgeStatus{
 		Conditions: e.conditions, ObservedGeneration: 7,
 		Runners: []v1alpha1.RunnerStatus{{Pod: pod, Role: v1alpha1.RunnerActive, Since: ago(80 * time.Hour), Node: "edge-1", Version: "v1.4.0", Generation: 7}},
-		Local: &v1alpha1.SideStatus{ClientID: "plantlocal", Active: &v1alpha1.ActiveServer{Name: "plant", URL: "mqtt://plant.example:1883", Role: v1alpha1.RolePrimary, Place: 1, Since: ago(80 * time.Hour)},
-			Servers: []v1alpha1.ServerStatus{{Name: "plant", URL: "mqtt://plant.example:1883", State: v1alpha1.ServerActive, Since: ago(80 * time.Hour)}}},
-		Remote: &v1alpha1.SideStatus{ClientID: "plantremote", Active: &v1alpha1.ActiveServer{Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", Role: v1alpha1.RolePrimary, Place: 1, Since: ago(80 * time.Hour)},
+		Local: &v1alpha1.SideStatus{
+			ClientID: "plantlocal", Active: &v1alpha1.ActiveServer{Name: "plant", URL: "mqtt://plant.example:1883", Role: v1alpha1.RolePrimary, Place: 1, Since: ago(80 * time.Hour)},
+			Servers: []v1alpha1.ServerStatus{{Name: "plant", URL: "mqtt://plant.example:1883", State: v1alpha1.ServerActive, Since: ago(80 * time.Hour)}},
+		},
+		Remote: &v1alpha1.SideStatus{
+			ClientID: "plantremote", Active: &v1alpha1.ActiveServer{Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", Role: v1alpha1.RolePrimary, Place: 1, Since: ago(80 * time.Hour)},
 			Servers: []v1alpha1.ServerStatus{
 				{Name: "cloud-a", URL: "mqtts://cloud-a.example:8883", State: v1alpha1.ServerActive, Since: ago(80 * time.Hour)},
-				{Name: "cloud-b", URL: "mqtts://cloud-b.example:8883", State: v1alpha1.ServerStandby, Since: ago(80 * time.Hour)}}},
+				{Name: "cloud-b", URL: "mqtts://cloud-b.example:8883", State: v1alpha1.ServerStandby, Since: ago(80 * time.Hour)},
+			},
+		},
 	}
 	if e.change != nil {
 		e.change(b)

@@ -26,10 +26,10 @@ var update = flag.Bool("update", false, "write the expected outputs")
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a directory of the repository
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -48,7 +48,7 @@ func TestView_Table_IsSortedByTrouble(t *testing.T) {
 	for file, style := range map[string]Style{
 		"table.txt":  {Now: now, Namespaces: true},
 		"wide.txt":   {Now: now, Namespaces: true, Wide: true},
-		"narrow.txt": {Now: now, Width: 120, Height: 8},
+		"narrow.txt": {Now: now, Width: 110, Height: 8},
 	} {
 		var out bytes.Buffer
 		v.WriteTable(&out, style)
@@ -116,7 +116,8 @@ func TestOf_Conditions_DecideTheState(t *testing.T) {
 // Servers write a part of the messages. They must not control the terminal of the user.
 func TestView_ControlCharacters_AreReplaced(t *testing.T) {
 	const attack = "\x1b]0;title\x07\x1b[2Jfaked\r\nReady \u009b1m"
-	e := example{namespace: "n", name: "b", rates: &[2]float64{1, 1}, conditions: []metav1.Condition{condition(v1alpha1.ConditionReady, false, v1alpha1.ReasonNotConnected, attack, 0)},
+	e := example{
+		namespace: "n", name: "b", rates: &[2]float64{1, 1}, conditions: []metav1.Condition{condition(v1alpha1.ConditionReady, false, v1alpha1.ReasonNotConnected, attack, 0)},
 		change: func(b *v1alpha1.MQTTBridge) {
 			b.Status.Remote.Active.Name = attack
 			b.Status.Remote.Servers[0].LastError = &v1alpha1.ServerError{Reason: attack, Message: attack}
@@ -129,7 +130,8 @@ func TestView_ControlCharacters_AreReplaced(t *testing.T) {
 			b.Status.LastTakeover = &v1alpha1.TakeoverRecord{From: attack, To: "p", Reason: attack}
 			b.Status.Unforwardable = &v1alpha1.UnforwardableStatus{LocalToRemote: &v1alpha1.UnforwardableMessage{Topic: attack, Reason: attack, Message: attack}}
 			b.Status.Buffer = &v1alpha1.BufferStatus{LocalToRemote: &v1alpha1.BacklogStatus{State: v1alpha1.BacklogFull, Message: attack}}
-		}}
+		},
+	}
 	v := View{Bridges: []Bridge{e.bridge()}, Notes: []string{attack}}
 	var out bytes.Buffer
 	v.WriteTable(&out, Style{Now: now, Wide: true})

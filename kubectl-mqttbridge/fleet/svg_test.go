@@ -6,6 +6,7 @@ package fleet
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -18,13 +19,13 @@ import (
 // picture is the picture of the fleet view in the documentation.
 var picture = filepath.Join("..", "..", "docs", "images", "kubectl-mqttbridge-status.svg")
 
-// The picture is what the command writes to a terminal, with its colors.
+// The picture shows the output of the command in a terminal, with its colors.
 func TestView_OnATerminal_IsThePictureOfTheDocumentation(t *testing.T) {
-	const width = 170
+	const width = 185
 	var out bytes.Buffer
 	exampleView().WriteTable(&out, Style{Now: now, Namespaces: true, Color: true, Width: width})
 	svg := terminal("kubectl mqttbridge status -A", out.String(), width)
-	if err := xml.NewDecoder(strings.NewReader(svg)).Decode(new(struct{ XMLName xml.Name })); err != nil && err != io.EOF {
+	if err := xml.NewDecoder(strings.NewReader(svg)).Decode(new(struct{ XMLName xml.Name })); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatalf("the picture is no XML: %v", err)
 	}
 	golden(t, picture, svg)
@@ -46,7 +47,7 @@ func terminal(command, output string, columns int) string {
 	for i, color := range []string{"#ff5f56", "#ffbd2e", "#27c93f"} {
 		fmt.Fprintf(&b, `<circle cx="%d" cy="18" r="6" fill="%s"/>`+"\n", 20+20*i, color)
 	}
-	fmt.Fprintf(&b, `<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" fill="#e6e6e6" xml:space="preserve">`+"\n")
+	fmt.Fprintf(&b, `<g font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace" font-size="14" fill="#e6e6e6">`+"\n")
 	for i, line := range lines {
 		y := bar + margin + i*lineHeight
 		plain := colored.ReplaceAllString(line, "$2")
@@ -71,6 +72,6 @@ func spans(line string) string {
 
 func escape(text string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(text)) // a strings.Builder accepts all writes
-	return b.String()
+	_ = xml.EscapeText(&b, []byte(text))                 // a strings.Builder accepts all writes
+	return strings.ReplaceAll(b.String(), " ", "\u00a0") // browsers join other spaces
 }

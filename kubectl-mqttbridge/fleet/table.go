@@ -6,6 +6,7 @@ package fleet
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,18 +46,46 @@ type table struct {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// write writes the table in columns. The last column is cut at the width of the style.
-func (t *table) write(out io.Writer, style *Style) {
-	var widths []int
+// droppable are the columns that a narrow terminal does without, the first ones first.
+var droppable = []string{"LAST-SWITCH", "TO-LOCAL/S", "TO-REMOTE/S", "BACKLOG", "LOCAL"}
+
+// roomForProblem is the width of the last column below which other columns are dropped.
+const roomForProblem = 50
+
+// fit drops columns until the last column has room. A width of 0 means no limit.
+func (t *table) fit(width int) {
+	for _, heading := range droppable {
+		used := 0
+		for _, w := range t.widths()[:len(t.rows[0])-1] {
+			used += w + gap
+		}
+		column := slices.Index(t.rows[0], heading)
+		if width == 0 || width-used >= roomForProblem || column < 0 {
+			return
+		}
+		for i := range t.rows {
+			t.rows[i] = slices.Delete(t.rows[i], column, column+1)
+		}
+	}
+}
+
+// gap is the number of spaces between two columns.
+const gap = 3
+
+// widths returns the widths of the columns.
+func (t *table) widths() []int {
+	widths := make([]int, len(t.rows[0]))
 	for _, row := range t.rows {
 		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	const gap = 3
+	return widths
+}
+
+// write writes the table in columns. The last column is cut at the width of the style.
+func (t *table) write(out io.Writer, style *Style) {
+	widths := t.widths()
 	for _, row := range t.rows {
 		line := t.indent
 		for i, cell := range row {
@@ -119,6 +148,7 @@ func (v *View) WriteTable(out io.Writer, style Style) {
 		t.add(v.Bridges[i].row(&style)...)
 	}
 	if shown > 0 {
+		t.fit(style.Width)
 		t.write(out, &style)
 	}
 	if more := len(v.Bridges) - shown; more > 0 {
@@ -153,7 +183,7 @@ func (b *Bridge) row(style *Style) []string {
 	}
 	problem := ""
 	if b.Trouble() || b.State == Deleting || b.State == Reconciling {
-		problem = clean(b.Reason + ": " + b.Message)
+		problem = b.problem(style.Wide)
 		const narrow = 100
 		if !style.Wide && style.Width == 0 {
 			problem = cut(problem, narrow)

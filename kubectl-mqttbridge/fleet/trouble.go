@@ -6,6 +6,7 @@ package fleet
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -89,6 +90,28 @@ func (b *Bridge) decide(state State, by *metav1.Condition) {
 // Trouble reports whether a user should look at the bridge.
 func (b *Bridge) Trouble() bool {
 	return b.State == NotReady || b.State == Stalled || b.State == Degraded
+}
+
+// problem describes the trouble in a line. If servers have failed, a short line names each of them with
+// the reason, because the message begins with text that is the same for all bridges.
+func (b *Bridge) problem(wide bool) string {
+	var failed []string
+	switch b.Reason {
+	case v1alpha1.ReasonNotConnected, v1alpha1.ReasonActiveOnBackup, v1alpha1.ReasonStandbyFailed:
+		for _, s := range b.sides() {
+			for _, server := range s.status.FailedServers() {
+				reason := "failed"
+				if server.LastError != nil {
+					reason = server.LastError.Reason
+				}
+				failed = append(failed, s.name+" "+server.Name+" "+reason)
+			}
+		}
+	}
+	if wide || len(failed) == 0 {
+		return clean(b.Reason + ": " + b.Message)
+	}
+	return clean(b.Reason + ": " + strings.Join(failed, ", "))
 }
 
 // compare orders bridges by state, by the time in this state, and by name.
