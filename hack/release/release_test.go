@@ -127,8 +127,10 @@ func TestChanges_Items_HaveKindAndFirstSentence(t *testing.T) {
 	}, "\n")}
 	got, err := changesOf(s)
 	want := []change{
-		{"changed", "a is now b, as in c."}, {"changed", "One that ends on the second line"},
-		{"fixed", "Version 2.0.11 works, too."}, {"security", "A fault."},
+		{"changed", "a is now b, as in c."},
+		{"changed", "One that ends on the second line"},
+		{"fixed", "Version 2.0.11 works, too."},
+		{"security", "A fault."},
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %v and %v, want %v", got, err, want)

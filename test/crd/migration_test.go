@@ -135,7 +135,7 @@ func (m *migration) documented(heading string) []string {
 	names := strings.NewReplacer("mqttbridges.mqttbridge.io", migrationCRD, "get mqttbridges ", "get "+migrationCRD+" ",
 		"kubectl ", server.Tool("kubectl")+" --kubeconfig="+m.kubeconfig+" ")
 	var commands []string
-	for _, block := range regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
+	for _, block := range regexp.MustCompile("(?ms)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		commands = append(commands, names.Replace(strings.TrimSpace(block[1])))
 	}
 	return commands
