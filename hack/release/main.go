@@ -16,11 +16,13 @@ import (
 const usage = `usage: go run ./hack/release check [VERSION]
        go run ./hack/release notes VERSION
        go run ./hack/release chart VERSION DIRECTORY
+       go run ./hack/release krew VERSION CHECKSUMS
 
 check compares the versions in the changelog, the chart and the documentation. With a VERSION,
   such as 1.2.3, it also checks that they are ready for the release of this version.
 notes prints the notes of a release: the section of the changelog.
 chart writes the chart to DIRECTORY, with the version and the annotations of the release.
+krew prints the manifest of the plugin of kubectl for krew, from the file CHECKSUMS.
 
 For a VERSION that the changelog does not have, as in a snapshot, notes and chart use its first
 section.
@@ -52,6 +54,8 @@ func run(root string, args []string, out io.Writer) error {
 		return notes(root, args[1], out)
 	case len(args) == 3 && args[0] == "chart":
 		return writeChart(root, args[1], args[2])
+	case len(args) == 3 && args[0] == "krew":
+		return krew(args[1], args[2], out)
 	}
 	return errUsage
 }

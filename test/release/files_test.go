@@ -251,12 +251,15 @@ func TestSnapshot_SBOMs_ListTheModulesOfEachProgram(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		main := sbom.Metadata.Component
-		if sbom.BOMFormat != "CycloneDX" || main.Name != "github.com/mqttbridge/mqttbridge-operator" || main.Version != "v"+s.Version {
+		if sbom.BOMFormat != "CycloneDX" || !strings.HasPrefix(main.Name, "github.com/mqttbridge/mqttbridge-operator") || main.Version != "v"+s.Version {
 			t.Errorf("%s: the format is %q, and the program %+v", name, sbom.BOMFormat, main)
 		}
 		modules := map[string]bool{}
 		for _, c := range sbom.Components {
 			modules[c.Name] = true
+			if c.Name == ".." { // this project's module, which the plugin's module replaces by its directory
+				continue
+			}
 			if c.Version == "" || !strings.HasPrefix(c.PURL, "pkg:golang/") || c.Name != "std" && len(c.Hashes) == 0 {
 				t.Errorf("%s: the component %+v has no version, no package URL or no checksum", name, c)
 			}

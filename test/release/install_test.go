@@ -172,3 +172,33 @@ func TestSnapshot_Chart_HasTheVersionAndTheAnnotationsOfTheRelease(t *testing.T)
 		t.Errorf("the annotations are %q", chart.Annotations)
 	}
 }
+
+// krew downloads the archive that the manifest names, and compares its checksum.
+func TestSnapshot_KrewManifest_NamesTheArchives(t *testing.T) {
+	s := built(t)
+	run(t, "make krew-manifest VERSION="+s.Version)
+	data, err := os.ReadFile(filepath.Join(apiserver.Root(), "dist", "mqttbridge.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifest struct {
+		Spec struct {
+			Platforms []struct {
+				Selector         struct{ MatchLabels struct{ OS, Arch string } }
+				URI, SHA256, Bin string
+			}
+		}
+	}
+	if err := yaml.Unmarshal(data, &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(manifest.Spec.Platforms), len(programs()["kubectl-mqttbridge"]); got != want {
+		t.Errorf("%d platforms; want %d", got, want)
+	}
+	for _, p := range manifest.Spec.Platforms {
+		file := filepath.Join(apiserver.Root(), "dist", filepath.Base(p.URI))
+		if sum(t, file) != p.SHA256 || open(t, file)[p.Bin] == nil {
+			t.Errorf("%s has another checksum than the manifest, or no %s", file, p.Bin)
+		}
+	}
+}
