@@ -5,6 +5,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,8 @@ import (
 //   - A runner takes a session over from the other one only if a cause of the documentation permits
 //     it: the other process was ended, it has handed over, or with --peer-timeout it could not be
 //     heard for this time. A runner that takes over again in one such time has waited since the
-//     takeover by the other one, or since a server ended its session before.
+//     takeover by the other one, or since a server ended its session before. If both have taken over while
+//     they were cut off, one of them continues when they meet.
 //   - A server accepts no message of a process after another process has connected to it. Without
 //     --peer-timeout no server accepts one after another process has connected to any server.
 //   - A runner that was frozen sends no message on its earlier connections, except for a write that had begun,
@@ -50,6 +52,8 @@ type holder struct {
 	// timed is the time without contact that has permitted the takeover by the holder. It is zero if
 	// another cause has.
 	timed span
+	// met is whether the claim has continued because the runners could meet again.
+	met bool
 }
 
 func (j *judgement) fail(a *act, format string, args ...any) {
@@ -149,12 +153,25 @@ func (j *judgement) permits(from, to *holder) bool {
 	if j.timeout == 0 {
 		return false
 	}
+	if j.meets(from, to) {
+		to.timed = from.timed
+		return true
+	}
 	silence := j.silence(from.runner, to.connected, reconnecting)
 	if silence.from.IsZero() || to.connected.Sub(silence.from) < j.timeoutOf(to.runner)-early && !j.retakes(from, to, silence) {
 		return false
 	}
 	to.timed = silence
 	return !from.timed.from.Equal(silence.from) || j.retakes(from, to, silence)
+}
+
+// meets reports whether the network has healed after both runners have taken over: one of them stands down. After
+// that, the other one does not.
+func (j *judgement) meets(from, to *holder) bool {
+	to.met = from.timed != span{} && !from.met && slices.ContainsFunc(j.cut, func(c span) bool {
+		return c.from.Before(from.connected) && c.to.After(from.connected) && c.to.Before(to.connected)
+	})
+	return to.met
 }
 
 // retakes reports whether a runner has waited for its timeout before it takes over again.

@@ -63,6 +63,21 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(7.1, "l", "0-1")}, want: 1,
 		},
+		"cut, both take over, and one continues after they have met": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{at(1), at(10.2)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(10.3, "l", "1-1")},
+		},
+		"cut, both take over, and both continue after they have met": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{at(1), at(10.2)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(10.3, "l", "1-1"),
+				connect(10.4, "l", "0-1"),
+			}, want: 1,
+		},
+		"cut, back before they have met": {
+			timeout: 3, change: func(h *history) { h.cut = []span{{at(1), at(10.5)}} },
+			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(10.3, "l", "1-1")}, want: 1,
+		},
 		"cut, three takeovers": {
 			timeout: 3, change: func(h *history) { h.cut = []span{{from: at(1)}} },
 			acts: []act{connect(0, "l", "0-1"), connect(7, "l", "1-1"), connect(10.1, "l", "0-1"), connect(16.2, "l", "1-1")},
