@@ -38,6 +38,8 @@ type PeerStatus struct {
 	Connected bool   `json:"connected"`
 	// State is the state that the other member has announced. It is empty if it is not connected.
 	State role.State `json:"state,omitempty"`
+	// Warm is true if the other member has announced that its bridges can start at once.
+	Warm bool `json:"warm,omitempty"`
 	// Problem is why the latest attempt to connect failed. It is empty while the other member is connected,
 	// whichever of them has dialled.
 	Problem string `json:"problem,omitempty"`
@@ -65,12 +67,13 @@ func (m *Member) updateStatus(before role.State) {
 	state := m.machine.State()
 	next := m.Status()
 	next.State, next.Warm = state, m.machine.Announcement().Warm
-	next.Peer.State, next.Peer.Connected, next.Peer.Problem = "", len(m.conns) > 0, m.dialProblem
+	next.Peer.State, next.Peer.Warm, next.Peer.Connected, next.Peer.Problem = "", false, len(m.conns) > 0, m.dialProblem
 	if next.Peer.Connected {
 		next.Peer.Problem = ""
 	}
 	for id := range m.conns {
-		next.Peer.State = m.machine.Said(id).State
+		said := m.machine.Said(id)
+		next.Peer.State, next.Peer.Warm = said.State, said.Warm
 	}
 	m.store.updateStatus(&next)
 	if state != before {

@@ -31,6 +31,7 @@ type Member struct {
 	Peer  struct {
 		Connected bool
 		State     string
+		Warm      bool
 	}
 }
 
@@ -110,7 +111,7 @@ func (p *Pair) Start() {
 // WaitRoles waits until a runner is active and the other one is its warm standby.
 func (p *Pair) WaitRoles(active int) {
 	p.t.Helper()
-	p.Runners[active].WaitMember(func(m Member) bool { return m.State == MemberActive && m.Peer.State == MemberStandby })
+	p.Runners[active].WaitMember(func(m Member) bool { return m.State == MemberActive && m.Peer.State == MemberStandby && m.Peer.Warm })
 	p.Runners[1-active].WaitMember(func(m Member) bool { return m.State == MemberStandby && m.Warm && m.Peer.State == MemberActive })
 }
 

@@ -150,6 +150,7 @@ func TestPair_StandbyDoesNotReachTheServerInUse_IsNotWarm(t *testing.T) {
 	if code := standby.Probe("/readyz"); code == http.StatusOK {
 		t.Error("the standby is ready")
 	}
+	l.runner.WaitMember(func(m mqtttest.Member) bool { return !m.Peer.Warm })
 	l.runner.HandOver()
 	l.flow(100)
 	if m, err := l.runner.Member(); err != nil || m.State != mqtttest.MemberActive {
