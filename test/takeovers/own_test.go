@@ -65,17 +65,27 @@ func TestMedians_OwnGapsAboveLimit_Fail(t *testing.T) {
 
 func TestBaselines_OwnGapAboveTheBaselineAndTheLimit_Fails(t *testing.T) {
 	nothing := &event{name: "nothing"}
-	e := &event{name: "x", limit: inPlace, baseline: nothing}
-	limit := time.Second + tolerated(inPlace)
-	for own, want := range map[time.Duration]int{limit: 0, limit + 1: 1} {
+	e := &event{name: "x", median: inPlace, limit: inPlaceOnNode, baseline: nothing}
+	usual, worst := time.Second+tolerated(inPlace), 2*time.Second+tolerated(inPlaceOnNode)
+	for _, c := range []struct {
+		own  [3]time.Duration
+		want int
+	}{
+		{[3]time.Duration{0, usual, worst}, 0},
+		{[3]time.Duration{0, usual, worst + 1}, 1},
+		{[3]time.Duration{0, usual + 1, worst}, 1},
+		{[3]time.Duration{worst + 1, worst + 1, worst + 1}, 2},
+	} {
 		f, all := &failures{TB: t}, table{}
-		for _, r := range []result{{event: nothing, own: time.Second}, {event: nothing}, {event: e, own: own}, {event: e}} {
-			(&world{TB: f}).check(&r)
-			all.results = append(all.results, r)
+		for i, without := range []time.Duration{0, time.Second, 2 * time.Second} {
+			for _, r := range []result{{event: nothing, own: without}, {event: e, own: c.own[i]}} {
+				(&world{TB: f}).check(&r)
+				all.results = append(all.results, r)
+			}
 		}
 		all.checkAll(f)
-		if f.n != want {
-			t.Errorf("own gap %s: the judge reports %d failures, want %d", own, f.n, want)
+		if f.n != c.want {
+			t.Errorf("own gaps %s: the judge reports %d failures, want %d", c.own, f.n, c.want)
 		}
 	}
 }

@@ -31,8 +31,8 @@ type event struct {
 	limit time.Duration
 	// median is the limit of the median of the gaps. 0 means that it has none but limit.
 	median time.Duration
-	// baseline is an event of the same fleet in which nothing happens. If there is one, limit is for the difference
-	// between the worst own gaps of the two: in minutes, a machine with two processors has delays of its own.
+	// baseline is an event of the same fleet in which nothing happens. If there is one, median and limit are for the
+	// differences between the two: in minutes, a machine with two processors has delays of its own.
 	baseline *event
 	// act brings the event about, and returns when it is over.
 	act func(*world)

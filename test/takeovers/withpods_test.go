@@ -109,7 +109,7 @@ func stopAPIServer(t *testing.T, n *node, control *traffic.Collector) {
 	fleet := newPodFleet(t, n, control, times())
 	name := fmt.Sprintf("pods: API server stopped (SIGSTOP) for %s", outage())
 	nothing := event{name: fmt.Sprintf("pods: no event for %s", outage())}
-	stopped := event{name: name, limit: inPlace, baseline: &nothing}
+	stopped := event{name: name, median: inPlace, limit: inPlaceOnNode, baseline: &nothing}
 	returned := event{name: name + ", its return"}
 
 	fleet.bringAbout(&nothing, func() { time.Sleep(outage()) })
