@@ -27,7 +27,6 @@ var numberColors = map[string]string{"green": "#56a64b", "red": "#e02f44", "text
 // Sizes in pixels.
 const (
 	axisWidth  = 66 // of the values of a time series
-	nameWidth  = 190
 	axisHeight = 20
 	topMargin  = 8
 	letter     = 6.5 // the width of a letter, at most about
@@ -120,7 +119,11 @@ func connected(points []promql.FPoint) (parts [][]promql.FPoint) {
 
 // drawTimeline returns the picture of the states of series.
 func drawTimeline(p panel, r *result, width, height float64, from, to time.Time) string {
-	d := newDrawing(width, height, nameWidth, from, to)
+	longest := 0
+	for _, c := range r.curves {
+		longest = max(longest, len(c.name))
+	}
+	d := newDrawing(width, height, letter*float64(longest)+12, from, to)
 	d.timeAxis()
 	row := (d.bottom() - topMargin) / float64(len(r.curves))
 	for i, c := range r.curves {

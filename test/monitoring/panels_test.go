@@ -84,8 +84,8 @@ func (p panel) check(r *result) (problems []string) {
 			continue
 		}
 		for _, point := range c.points {
-			if _, _, ok := p.state(point.F); !ok {
-				problems = append(problems, fmt.Sprintf("the value %v of %s has no text", point.F, c.name))
+			if _, color, ok := p.state(point.F); !ok || namedColors[color] == "" {
+				problems = append(problems, fmt.Sprintf("the value %v of %s has no text or no color", point.F, c.name))
 			}
 		}
 	}
@@ -171,7 +171,7 @@ func TestPanel_FaultsOfItsData_AreFound(t *testing.T) {
 		"columns of the table": {"table", "sum by (pod) (up)", "", ""},
 	} {
 		p := panel{Type: tt.kind}
-		decode(t, `{"Targets": [{}], "FieldConfig": {"Defaults": {"Mappings": [{"Options": {"1": {"Text": "yes"}}}]}},
+		decode(t, `{"Targets": [{}], "FieldConfig": {"Defaults": {"Mappings": [{"Options": {"1": {"Text": "yes", "Color": "green"}}}]}},
 			"Transformations": [{"Options": {"IndexByName": {"pod": 0, "Value": 1}}}]}`, &p)
 		p.Targets[0].Expr, p.Targets[0].LegendFormat = tt.query, tt.legend
 		_, problems := h.evaluate(&dashboard{}, p, nil)
