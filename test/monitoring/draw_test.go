@@ -46,7 +46,7 @@ func newDrawing(width, height, left float64, from, to time.Time) *drawing {
 	return d
 }
 
-func (d *drawing) add(format string, values ...any) { fmt.Fprintf(d, format, values...) }
+func (d *drawing) add(format string, values ...any) { _, _ = fmt.Fprintf(d, format, values...) }
 
 // text adds a text. anchor is start, middle or end.
 func (d *drawing) text(x, y float64, anchor, text string) {
@@ -92,7 +92,7 @@ func drawGraph(p panel, r *result, width, height float64, from, to time.Time) st
 		for _, part := range connected(c.points) {
 			var line strings.Builder
 			for _, point := range part {
-				fmt.Fprintf(&line, "%.1f,%.1f ", d.x(point.T), y(point.F))
+				_, _ = fmt.Fprintf(&line, "%.1f,%.1f ", d.x(point.T), y(point.F))
 			}
 			first, last := d.x(part[0].T), d.x(part[len(part)-1].T)
 			d.add(`<polygon points="%.1[1]f,%.1[2]f %[3]s%.1[4]f,%.1[2]f" fill="%[5]s" fill-opacity="0.1"/>`, first, d.bottom(), line.String(), last, color)

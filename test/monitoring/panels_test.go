@@ -66,7 +66,8 @@ func (h *history) evaluate(d *dashboard, p panel, selected map[string]string) (r
 			}
 		}
 	}
-	return r, append(problems, p.check(&r)...)
+	problems = append(problems, p.check(&r)...)
+	return r, problems
 }
 
 // check returns the faults of the data of a panel.
