@@ -113,5 +113,6 @@ func oneRunners(l *layout) {
 		query{"sum by (pod) (rate(" + of("mqttbridge_spans_exported_total", "") + "[$__rate_interval]))", "{{pod}} exported"},
 		query{"sum by (pod, cause) (rate(" + of("mqttbridge_spans_dropped_total", "") + "[$__rate_interval]))", "{{pod}} dropped, {{cause}}"})
 	l.table("Versions", "The number of settings that each runner ignores, because its version does not know them.", unitNone, "ignored fields",
-		of("mqttbridge_ignored_fields", "")+` * on (namespace, pod) group_left (version, revision) mqttbridge_build_info`, "pod", "version", "revision")
+		"max by (pod, version, revision) ("+of("mqttbridge_ignored_fields", "")+" * on (namespace, pod) group_left (version, revision) mqttbridge_build_info)",
+		"pod", "version", "revision")
 }

@@ -27,21 +27,41 @@ type dashboard struct {
 	UID, Title string
 	Templating struct {
 		List []struct {
-			Name, Type string
-			Query      json.RawMessage
+			Name, Label, Type string
+			Query             json.RawMessage
 		}
 	}
 	Panels []panel
 }
 
 type panel struct {
-	ID          int
-	Type, Title string
-	GridPos     struct{ X, Y, W, H int }
-	Datasource  struct{ UID string }
-	Targets     []struct {
+	ID                       int
+	Type, Title, Description string
+	GridPos                  struct{ X, Y, W, H int }
+	Datasource               struct{ UID string }
+	Targets                  []struct {
 		Expr, LegendFormat, RefID string
 		Instant                   bool
+	}
+	FieldConfig struct {
+		Defaults struct {
+			Unit     string
+			Mappings []struct {
+				Options map[string]struct{ Text, Color string }
+			}
+			Thresholds struct {
+				Steps []struct {
+					Color string
+					Value *float64
+				}
+			}
+		}
+	}
+	Transformations []struct {
+		Options struct {
+			IndexByName  map[string]int
+			RenameByName map[string]string
+		}
 	}
 }
 
@@ -87,8 +107,10 @@ func (d *dashboard) expand(query string, selected map[string]string) (expanded s
 	return expanded, unknown
 }
 
+// labelValues is the query of a variable: the values of a label.
+var labelValues = regexp.MustCompile(`label_values\((.+), ([a-z]+)\)`)
+
 func TestDashboards_Queries_NameExistingMetricsAndLabels(t *testing.T) {
-	definition := regexp.MustCompile(`label_values\((.+), ([a-z]+)\)`)
 	for uid, d := range dashboards(t) {
 		for _, p := range d.Panels {
 			where := uid + ": " + p.Title
@@ -104,7 +126,7 @@ func TestDashboards_Queries_NameExistingMetricsAndLabels(t *testing.T) {
 			if v.Type != "query" {
 				continue
 			}
-			found := definition.FindStringSubmatch(string(v.Query))
+			found := labelValues.FindStringSubmatch(string(v.Query))
 			if found == nil {
 				t.Errorf("%s: the variable %s has the query %s", uid, v.Name, v.Query)
 				continue
@@ -174,23 +196,13 @@ func beforeTheFirstPass(operator []sample) []sample {
 // returnsData reports whether a query has a value other than NaN at any time of a history.
 func (h *history) returnsData(query string) bool {
 	h.t.Helper()
-	q, err := h.engine.NewRangeQuery(h.t.Context(), h.db, nil, query, h.start, h.now, time.Minute)
-	if err != nil {
-		h.t.Fatalf("%s: %v", query, err)
-	}
-	defer q.Close()
-	series, err := q.Exec(h.t.Context()).Matrix()
-	if err != nil {
-		h.t.Errorf("%s: %v", query, err)
-	}
-	return slices.ContainsFunc(series, func(s promql.Series) bool {
+	return slices.ContainsFunc(h.over(query, time.Minute), func(s promql.Series) bool {
 		return slices.ContainsFunc(s.Floats, func(p promql.FPoint) bool { return !math.IsNaN(p.F) })
 	})
 }
 
 func TestDashboards_EachQuery_ReturnsData(t *testing.T) {
 	h := eventful(t)
-	legendLabel := regexp.MustCompile(`\{\{([a-z]+)\}\}`)
 	for uid, d := range dashboards(t) {
 		for _, p := range d.Panels {
 			for _, target := range p.Targets {

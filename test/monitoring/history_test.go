@@ -4,6 +4,7 @@
 package monitoring
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -73,6 +74,27 @@ func (h *history) stay(long time.Duration, targets ...[]sample) {
 		}
 	}
 }
+
+// over evaluates a query at all times of the history.
+func (h *history) over(query string, step time.Duration) (out promql.Matrix) {
+	h.t.Helper()
+	q, err := h.engine.NewRangeQuery(h.t.Context(), h.db, nil, query, h.start, h.last(), step)
+	if err != nil {
+		h.t.Fatalf("%s: %v", query, err)
+	}
+	defer q.Close()
+	series, err := q.Exec(h.t.Context()).Matrix()
+	if err != nil {
+		h.t.Fatalf("%s: %v", query, err)
+	}
+	for _, s := range series {
+		out = append(out, promql.Series{Metric: s.Metric, Floats: slices.Clone(s.Floats)}) // Close gives the points back
+	}
+	return out
+}
+
+// last returns the time of the latest scrape.
+func (h *history) last() time.Time { return h.now.Add(-scrapeInterval) }
 
 // instant evaluates a query.
 func (h *history) instant(query string, at time.Time) promql.Vector {

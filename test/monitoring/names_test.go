@@ -77,16 +77,38 @@ func problems(query string) (out []string) {
 				check(n, []string{m.Name})
 			}
 		case *parser.AggregateExpr:
-			check(n, n.Grouping)
+			added := addedLabels(n)
+			check(n, slices.DeleteFunc(slices.Clone(n.Grouping), func(name string) bool { return slices.Contains(added, name) }))
 		case *parser.BinaryExpr:
 			if n.VectorMatching != nil {
 				check(n.LHS, n.VectorMatching.MatchingLabels)
 				check(n.RHS, n.VectorMatching.MatchingLabels)
+				check(oneSide(n), n.VectorMatching.Include)
 			}
 		}
 		return nil
 	})
 	return out
+}
+
+// oneSide returns the side of a group_left or group_right that has one series for each group, and
+// whose labels the result also has.
+func oneSide(n *parser.BinaryExpr) parser.Node {
+	if n.VectorMatching.Card == parser.CardOneToMany {
+		return n.LHS
+	}
+	return n.RHS
+}
+
+// addedLabels returns the labels that group_left and group_right add in an expression.
+func addedLabels(within parser.Node) (names []string) {
+	parser.Inspect(within, func(node parser.Node, _ []parser.Node) error {
+		if n, ok := node.(*parser.BinaryExpr); ok && n.VectorMatching != nil {
+			names = append(names, n.VectorMatching.Include...)
+		}
+		return nil
+	})
+	return names
 }
 
 // selectors returns the selectors from which the labels of a result come: the operators "and" and
@@ -108,15 +130,18 @@ func selectors(within parser.Node) (all []*parser.VectorSelector) {
 
 func TestCheckQuery_LabelOfAnotherMetric_IsFound(t *testing.T) {
 	for query, want := range map[string]bool{
-		`sum by (direction) (rate(mqttbridge_messages_forwarded_total[5m]))`:         true,
-		`sum by (side) (rate(mqttbridge_messages_forwarded_total[5m]))`:              false,
-		`mqttbridge_connected{server="a"}`:                                           false,
-		`mqttbridge_conected`:                                                        false,
-		`mqttbridge_forwarding_latency_seconds`:                                      false,
-		`mqttbridge_forwarding_latency_seconds_bucket{le="1"}`:                       true,
-		`mqttbridge_connected{`:                                                      false,
-		`sum by (side) (mqttbridge_connected and on (pod) mqttbridge_build_info)`:    true,
-		`sum by (version) (mqttbridge_connected and on (pod) mqttbridge_build_info)`: false,
+		`sum by (direction) (rate(mqttbridge_messages_forwarded_total[5m]))`:                             true,
+		`sum by (side) (rate(mqttbridge_messages_forwarded_total[5m]))`:                                  false,
+		`mqttbridge_connected{server="a"}`:                                                               false,
+		`mqttbridge_conected`:                                                                            false,
+		`mqttbridge_forwarding_latency_seconds`:                                                          false,
+		`mqttbridge_forwarding_latency_seconds_bucket{le="1"}`:                                           true,
+		`mqttbridge_connected{`:                                                                          false,
+		`sum by (side) (mqttbridge_connected and on (pod) mqttbridge_build_info)`:                        true,
+		`sum by (version) (mqttbridge_connected and on (pod) mqttbridge_build_info)`:                     false,
+		`sum by (version) (mqttbridge_connected * on (pod) group_left (version) mqttbridge_build_info)`:  true,
+		`sum by (revision) (mqttbridge_connected * on (pod) group_left (version) mqttbridge_build_info)`: false,
+		`mqttbridge_build_info * on (pod) group_left (version) mqttbridge_connected`:                     false,
 	} {
 		if found := problems(query); (len(found) == 0) != want {
 			t.Errorf("%s: the problems are %q", query, found)

@@ -14,7 +14,8 @@ import (
 // values to reach a situation that the recorded processes were not in.
 type world struct {
 	t             *testing.T
-	runner        []sample // the only runner of plant/press
+	runner        []sample // the only runner of plant/press, or one of two
+	other         []sample // the other runner of plant/press, if it has two
 	first, second []sample // the runners of plant/pair
 	operator      []sample
 	pods          []sample // of kube-state-metrics
@@ -45,7 +46,7 @@ func (w *world) clone() *world {
 }
 
 func (w *world) targets() [][]sample {
-	return [][]sample{w.runner, w.first, w.second, w.operator, w.pods}
+	return [][]sample{w.runner, w.other, w.first, w.second, w.operator, w.pods}
 }
 
 // outage returns a scrape of the runner that loses its remote servers.
