@@ -46,9 +46,10 @@ func operatorAlerts() []alert {
 			"The operator cannot reconcile bridges.",
 			"{{ $value | humanize }} passes have failed in 10 minutes. The log of the operator gives the causes."),
 		newAlert("MQTTBridgeRolloutStopped", warning, "15m",
-			`max by (state) (mqttbridge_operator_rollout_bridges{state="recovering"}) > 0`,
+			// In a large fleet, some bridges always recover while a roll-out proceeds.
+			`max by (state) (mqttbridge_operator_rollout_bridges{state="recovering"}) > 0 and on () sum(max by (state) (mqttbridge_operator_rollout_bridges)) >= sum(max by (state) (mqttbridge_operator_rollout_bridges offset 10m))`,
 			"A roll-out of the operator has stopped.",
-			"{{ $value }} bridges have not become as healthy as before the replacement of their pods for 15 minutes. The other bridges keep their pods."),
+			"{{ $value }} bridges have not become as healthy as before the replacement of their pods, and no bridge has for 15 minutes. The other bridges keep their pods."),
 	}
 }
 

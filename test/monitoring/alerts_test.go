@@ -113,6 +113,28 @@ func TestAlerts_EachSituation_Fires(t *testing.T) {
 	}
 }
 
+// A roll-out to many bridges replaces a tenth of the pods at a time, so that some bridges always recover.
+func TestAlerts_RolloutProceeds_IsNotReported(t *testing.T) {
+	h, w := newHistory(t), healthy(t)
+	alert := ruleNamed(t, "MQTTBridgeRolloutStopped")
+	rollout := func(waiting, recovering float64, long time.Duration) {
+		w.operator = with(t, w.operator, waiting, "mqttbridge_operator_rollout_bridges", "state", "waiting")
+		w.operator = with(t, w.operator, recovering, "mqttbridge_operator_rollout_bridges", "state", "recovering")
+		h.stay(long, w.targets()...)
+	}
+	rollout(0, 0, 20*time.Minute)
+	for waiting := 90.0; waiting > 0; waiting -= 2 {
+		rollout(waiting, 10, time.Minute)
+		if sets := h.firing(alert); len(sets) > 0 {
+			t.Fatalf("it fires for %v while %v bridges wait", sets, waiting)
+		}
+	}
+	rollout(20, 10, 30*time.Minute)
+	if len(h.firing(alert)) == 0 {
+		t.Error("it does not fire for a roll-out that has stopped")
+	}
+}
+
 func TestAlerts_SuspendedBridge_IsNotReported(t *testing.T) {
 	h, w := newHistory(t), healthy(t)
 	w.operator = with(t, with(t, w.operator, 0, "mqttbridge_bridge_ready"), 1, "mqttbridge_bridge_suspended")

@@ -113,7 +113,7 @@ func situations() []situation {
 		}},
 		{"MQTTBridgeRolloutStopped", "warning", map[string]string{"state": "recovering"}, func(h *history, w *world) {
 			w.operator = with(w.t, w.operator, 1, "mqttbridge_operator_rollout_bridges", "state", "recovering")
-			h.stay(20*time.Minute, w.targets()...)
+			h.stay(30*time.Minute, w.targets()...)
 		}},
 		{"MQTTBridgeRunnerRestarts", "warning", map[string]string{"namespace": "plant", "pod": "press-bridge-1"}, func(h *history, w *world) {
 			h.grow(10*time.Minute, w, &w.pods, with(w.t, w.pods, 5, "kube_pod_container_status_restarts_total"))
