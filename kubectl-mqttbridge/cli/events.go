@@ -5,6 +5,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -87,24 +89,42 @@ func (e *eventsCommand) style() fleet.Style {
 	return fleet.Style{Now: time.Now(), Namespaces: e.allNamespaces}
 }
 
-// follow shows new and changed events. A watch ends after some minutes, and begins with all events.
+// follow shows new and changed events, also after an outage of the API server. A watch ends after
+// some minutes, and begins with all events.
 func (e *eventsCommand) follow(ctx context.Context, client *cluster.Client, namespace string, keep func(*corev1.Event) bool, shown map[types.UID]string) error {
+	reported := false // whether a note about the present outage was written
 	for {
 		w, err := client.Kube.CoreV1().Events(namespace).Watch(ctx, metav1.ListOptions{})
-		if err != nil {
-			return cluster.Explain(err, "watch", "events", namespace)
-		}
-		for change := range w.ResultChan() {
-			event, ok := change.Object.(*corev1.Event)
-			if !ok || change.Type == watch.Deleted || !keep(event) || shown[event.UID] == event.ResourceVersion {
-				continue
+		var right *cluster.MissingRight
+		switch err := cluster.Explain(err, "watch", "events", namespace); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &right):
+			return err
+		case err != nil:
+			if !reported {
+				_, _ = fmt.Fprintf(e.ErrOut, "note: no new events are shown until the API server answers again: %v\n", err)
 			}
-			shown[event.UID] = event.ResourceVersion
-			fleet.WriteEvent(e.Out, event, e.style())
+			reported = true
+		default:
+			reported = false
+			e.show(w, keep, shown)
 		}
-		w.Stop()
 		if err := sleep(ctx, time.Second); err != nil {
 			return err
 		}
+	}
+}
+
+// show shows the new events of a watch until it ends.
+func (e *eventsCommand) show(w watch.Interface, keep func(*corev1.Event) bool, shown map[types.UID]string) {
+	defer w.Stop()
+	for change := range w.ResultChan() {
+		event, ok := change.Object.(*corev1.Event)
+		if !ok || change.Type == watch.Deleted || !keep(event) || shown[event.UID] == event.ResourceVersion {
+			continue
+		}
+		shown[event.UID] = event.ResourceVersion
+		fleet.WriteEvent(e.Out, event, e.style())
 	}
 }

@@ -4,12 +4,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
@@ -23,6 +26,48 @@ func TestStatus_ClusterWithoutTheAPI_SaysHowToInstallIt(t *testing.T) {
 	plugin(t, "status", "-n", "plant", "--server", empty.URL).want(t, failed, "the CRD mqttbridges.mqttbridge.io is not installed; install the operator")
 	plugin(t, "status", "-n", "plant", "--server", "http://"+mqtttest.FreeAddress(t)).want(t, failed, "connection refused")
 	plugin(t, "status", "--kubeconfig", "missing").want(t, failed, "missing")
+}
+
+// switch, suspend and the other commands with a NAME read the bridge first.
+func TestCommandsWithName_ClusterWithoutTheAPI_SayHowToInstallIt(t *testing.T) {
+	empty := httptest.NewServer(http.NotFoundHandler())
+	defer empty.Close()
+	for _, command := range []string{"status b", "suspend b", "switch b s", "logs b", "check b"} {
+		args := append(strings.Fields(command), "-n", "plant", "--server", empty.URL)
+		plugin(t, args...).want(t, failed, "the CRD mqttbridges.mqttbridge.io is not installed; install the operator")
+	}
+}
+
+// An API server that restarts ends the watch, and then refuses it for a time.
+func TestEvents_WatchAndOutageOfTheAPIServer_Continue(t *testing.T) {
+	const (
+		list  = `{"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": []}`
+		event = `{"type": "ADDED", "object": {"kind": "Event", "apiVersion": "v1", "metadata": {"name": "e", "uid": "u", "resourceVersion": "7"}, ` +
+			`"involvedObject": {"kind": "MQTTBridge", "name": "b"}, "type": "Normal", "reason": "FailedOver", "message": "after the outage"}}`
+	)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var watches atomic.Int32
+	restarting := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.URL.Query().Get("watch") == "":
+			_, _ = io.WriteString(w, list)
+		case watches.Add(1) == 1: // the watch ends
+		case watches.Load() <= 3:
+			http.Error(w, "starting", http.StatusInternalServerError)
+		case watches.Load() == 4:
+			_, _ = io.WriteString(w, event)
+		default:
+			cancel()
+		}
+	}))
+	defer restarting.Close()
+	r := pluginWith(t, ctx, "", "events", "--watch", "-n", "plant", "--server", restarting.URL)
+	r.want(t, done, "after the outage", "note: ")
+	if n := strings.Count(r.err, "note: "); n != 1 {
+		t.Errorf("%d notes about one outage:\n%s", n, r.err)
+	}
 }
 
 // A fleet in which many runners do not answer gets a few notes, and not one for each bridge.

@@ -102,7 +102,7 @@ func (c *Client) List(ctx context.Context, s Selection) ([]v1alpha1.MQTTBridge, 
 		err := c.bridges.Get().NamespaceIfScoped(s.Namespace, s.Namespace != "").Resource(resource).
 			VersionedParams(&options, c.parameters).Do(ctx).Into(&page)
 		if apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("the cluster has no bridges, because the CRD mqttbridges.mqttbridge.io is not installed; install the operator: %w", err)
+			return nil, noAPI(err)
 		}
 		if err != nil {
 			return nil, Explain(err, "list", resource, s.Namespace)
@@ -119,7 +119,7 @@ func (c *Client) Get(ctx context.Context, namespace, name string) (*v1alpha1.MQT
 	var b v1alpha1.MQTTBridge
 	err := c.bridges.Get().Namespace(namespace).Resource(resource).Name(name).Do(ctx).Into(&b)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("the namespace %s has no bridge %s; `kubectl mqttbridge status -A` lists all bridges: %w", namespace, name, err)
+		return nil, noBridge(err, namespace, name)
 	}
 	if err != nil {
 		return nil, Explain(err, "get", resource, namespace)
@@ -137,12 +137,25 @@ func (c *Client) Patch(ctx context.Context, namespace, name string, change any) 
 	err = c.bridges.Patch(types.MergePatchType).Namespace(namespace).Resource(resource).Name(name).
 		VersionedParams(&metav1.PatchOptions{FieldManager: fieldManager}, c.parameters).Body(data).Do(ctx).Into(&b)
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("the namespace %s has no bridge %s: %w", namespace, name, err)
+		return nil, noBridge(err, namespace, name)
 	}
 	if err != nil {
 		return nil, Explain(err, "patch", resource, namespace)
 	}
 	return &b, nil
+}
+
+// noBridge explains that a bridge was not found. If the API server does not know bridges at all, its
+// answer has no status.
+func noBridge(err error, namespace, name string) error {
+	if apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+		return noAPI(err)
+	}
+	return fmt.Errorf("the namespace %s has no bridge %s; `kubectl mqttbridge status -A` lists all bridges: %w", namespace, name, err)
+}
+
+func noAPI(err error) error {
+	return fmt.Errorf("the cluster does not serve %s, because the CRD mqttbridges.mqttbridge.io is not installed; install the operator. If an operator of another version is installed, use the plugin of that version: %w", v1alpha1.GroupVersion, err)
 }
 
 // MissingRight is the error of a request that the user has no right to make.
