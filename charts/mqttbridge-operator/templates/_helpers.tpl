@@ -17,8 +17,8 @@
 {{- end -}}
 
 {{- define "mqttbridge.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "mqttbridge.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "mqttbridge.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The labels of every object. The chart's own labels have precedence over commonLabels. */}}
@@ -35,7 +35,7 @@ The labels and annotations of an object that Prometheus or Grafana selects. The 
 root and the values of the object.
 */}}
 {{- define "mqttbridge.monitoringMetadata" -}}
-namespace: {{ default .root.Release.Namespace .values.namespace }}
+namespace: {{ default .root.Release.Namespace .values.namespace | quote }}
 labels:
   {{- $labels := include "mqttbridge.labels" .root | fromYaml }}
   {{- toYaml (merge $labels (default dict .values.labels)) | nindent 2 }}
@@ -72,8 +72,8 @@ metricRelabelings:
 
 {{- define "mqttbridge.subject" -}}
 - kind: ServiceAccount
-  name: {{ include "mqttbridge.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "mqttbridge.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end -}}
 
 {{/* The name of the Lease for leader election. */}}
