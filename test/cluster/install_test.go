@@ -15,7 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// The removal of the release removes the CRD and all bridges, which must not be those of another user.
+// The removal of the release removes the CRD and all bridges, which another user may have created.
 func TestNewRelease_ClusterInUse_IsRefused(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: OperatorNamespace}}
 	crd := []*metav1.APIResourceList{{GroupVersion: v1alpha1.GroupVersion.String()}}
