@@ -105,7 +105,7 @@ func (m *Masker) object(parent string, object map[string]any) {
 				continue
 			}
 			m.list(key, value)
-		case "url":
+		case "url", "endpoint":
 			object[key] = m.url(value)
 		default:
 			m.any(key, value)

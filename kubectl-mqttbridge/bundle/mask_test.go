@@ -141,6 +141,7 @@ var places = map[string]string{
 	"query of a URL":          `spec: {remote: {primary: {url: "wss://h.example/mqtt?token=SECRET"}}}`,
 	"password of a URL":       `spec: {remote: {primary: {url: "mqtt://user:SECRET@h.example"}}}`,
 	"user of a URL":           `spec: {remote: {proxy: {url: "http://SECRET@h.example:8080"}}}`,
+	"URL of the collector":    `spec: {tracing: {endpoint: "https://user:SECRET@h.example:4318"}}`,
 	"header":                  `spec: {remote: {webSocket: {headers: [{name: x-api-key, value: SECRET}]}}}`,
 	"user name":               `spec: {remote: {credentials: {username: {value: SECRET}}}}`,
 	"user property":           `spec: {localToRemote: [{userProperties: [{name: token, value: SECRET}]}]}`,
