@@ -100,3 +100,19 @@ topologySpreadConstraints:
 {{ toYaml . }}
 {{- end -}}
 {{- end -}}
+
+{{/*
+Fields of the pod's spec that have no value of their own in the chart. A field that the chart sets
+would otherwise be in the manifest twice.
+*/}}
+{{- define "mqttbridge.podSpecExtra" -}}
+{{- $own := list "affinity" "containers" "imagePullSecrets" "nodeSelector" "priorityClassName" "restartPolicy" "securityContext" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" -}}
+{{- range $field := keys (default dict .Values.podSpecExtra) | sortAlpha -}}
+{{- if has $field $own -}}
+{{- fail (printf "podSpecExtra.%s: the chart sets this field itself. Remove it from podSpecExtra, and use the other values of the chart, such as tolerations or serviceAccount.name." $field) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.podSpecExtra -}}
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
