@@ -125,7 +125,7 @@ func TestChart_UnitTests_SetEveryValue(t *testing.T) {
 // freeForm are the values whose fields belong to Kubernetes, to Prometheus or to the user. The
 // fields of global also belong to charts that depend on this chart.
 var freeForm = []string{
-	"global", "extraEnv", "extraObjects", "resources", "podSecurityContext", "securityContext", "tolerations", "affinity", "topologySpreadConstraints",
+	"global", "extraEnv", "extraObjects", "resources", "podSecurityContext", "securityContext", "tolerations", "affinity", "topologySpreadConstraints", "strategy", "podSpecExtra",
 	"serviceMonitor.authorization", "serviceMonitor.relabelings", "serviceMonitor.metricRelabelings", "podMonitor.relabelings", "podMonitor.metricRelabelings",
 	"networkPolicy.metricsFrom", "networkPolicy.apiServerTo", "networkPolicy.extraEgress",
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -49,5 +50,28 @@ func TestInstallationPage_HelmCommands_Work(t *testing.T) {
 	}
 	if got := strings.Join(ran, " "); got != "install upgrade uninstall" {
 		t.Errorf("the page has the commands %q", got)
+	}
+}
+
+// The chart accepts the values on the page, and its Deployment has only fields that Kubernetes knows.
+func TestInstallationPage_Values_AreAccepted(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(apiserver.Root(), "docs", "installation.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		file := filepath.Join(t.TempDir(), "values.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pod := only[appsv1.Deployment](t, helmed(t, "--values="+file), "Deployment").Spec.Template.Spec
+		if strings.Contains(text, "hostAliases") && (pod.DNSPolicy != corev1.DNSDefault || len(pod.HostAliases) != 1) {
+			t.Errorf("the operator's pod has the DNS policy %q and the host names %v", pod.DNSPolicy, pod.HostAliases)
+		}
+	}
+	if len(blocks) < 3 {
+		t.Errorf("the page has only %d blocks of values", len(blocks))
 	}
 }

@@ -60,6 +60,9 @@ type peer struct {
 	// breaksResumed is set if the server can break the connection of a client that resumes a
 	// session, so that messages arrive twice.
 	breaksResumed bool
+	// breaksCrossing is set if the server can break the connection when it receives an acknowledgement
+	// of a message that matches several filters, so that messages arrive twice.
+	breaksCrossing bool
 	// swallowsQoS2 is set if the server loses a QoS 2 message after it failed to write the PUBREC:
 	// it treats the resent message as a duplicate.
 	swallowsQoS2 bool
@@ -98,7 +101,7 @@ var peers = []peer{
 	},
 	{
 		name: "Aedes", start: startAedes, versions: only311, maxQoS: 2,
-		bridgeFlag: true, retainedByWildcard: true, refuses: true, reorders: true,
+		bridgeFlag: true, retainedByWildcard: true, refuses: true, reorders: true, breaksCrossing: true,
 	},
 }
 

@@ -16,6 +16,10 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "mqttbridge.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end -}}
+
 {{- define "mqttbridge.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "mqttbridge.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -35,7 +39,7 @@ The labels and annotations of an object that Prometheus or Grafana selects. The 
 root and the values of the object.
 */}}
 {{- define "mqttbridge.monitoringMetadata" -}}
-namespace: {{ default .root.Release.Namespace .values.namespace | quote }}
+namespace: {{ default (include "mqttbridge.namespace" .root) .values.namespace | quote }}
 labels:
   {{- $labels := include "mqttbridge.labels" .root | fromYaml }}
   {{- toYaml (merge $labels (default dict .values.labels)) | nindent 2 }}
@@ -73,7 +77,7 @@ metricRelabelings:
 {{- define "mqttbridge.subject" -}}
 - kind: ServiceAccount
   name: {{ include "mqttbridge.serviceAccountName" . | quote }}
-  namespace: {{ .Release.Namespace | quote }}
+  namespace: {{ include "mqttbridge.namespace" . | quote }}
 {{- end -}}
 
 {{/* The name of the Lease for leader election. */}}
@@ -82,7 +86,7 @@ metricRelabelings:
 {{- end -}}
 
 {{- define "mqttbridge.leaseNamespace" -}}
-{{- default .Release.Namespace (.Values.leaderElection).namespace -}}
+{{- default (include "mqttbridge.namespace" .) (.Values.leaderElection).namespace -}}
 {{- end -}}
 
 {{/* "true" unless leaderElection.enabled is false. It is absent after an upgrade with --reuse-values. */}}

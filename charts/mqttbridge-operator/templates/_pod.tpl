@@ -73,6 +73,21 @@ without it, the pod must still pass the restricted Pod Security Standard.
 {{- toYaml (default (dict "allowPrivilegeEscalation" false "capabilities" (dict "drop" (list "ALL")) "readOnlyRootFilesystem" true) .Values.securityContext) -}}
 {{- end -}}
 
+{{/*
+The strategy of the Deployment. Without leader election, the old pod must end first, because two pods
+would change the same objects.
+*/}}
+{{- define "mqttbridge.strategy" -}}
+{{- if eq (include "mqttbridge.leaderElection" .) "true" -}}
+{{- with .Values.strategy }}{{ toYaml . }}{{ end -}}
+{{- else if and .Values.strategy (ne (toString .Values.strategy.type) "Recreate") -}}
+{{- fail "strategy.type is not Recreate, and leaderElection.enabled is false, so that an update runs two pods that change the same objects. Remove strategy, or set leaderElection.enabled to true." -}}
+{{- else -}}
+type: Recreate
+rollingUpdate: null
+{{- end -}}
+{{- end -}}
+
 {{/* The nodes that may run the pods of the chart. */}}
 {{- define "mqttbridge.placement" -}}
 {{- with .Values.nodeSelector }}
@@ -97,6 +112,22 @@ tolerations:
 {{- end -}}
 {{- with $constraints -}}
 topologySpreadConstraints:
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Fields of the pod's spec that have no value of their own in the chart. A field that the chart sets
+would otherwise be in the manifest twice.
+*/}}
+{{- define "mqttbridge.podSpecExtra" -}}
+{{- $own := list "affinity" "containers" "imagePullSecrets" "nodeSelector" "priorityClassName" "restartPolicy" "securityContext" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "topologySpreadConstraints" -}}
+{{- range $field := keys (default dict .Values.podSpecExtra) | sortAlpha -}}
+{{- if has $field $own -}}
+{{- fail (printf "podSpecExtra.%s: the chart sets this field itself. Remove it from podSpecExtra, and use the other values of the chart, such as tolerations or serviceAccount.name." $field) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.podSpecExtra -}}
 {{ toYaml . }}
 {{- end -}}
 {{- end -}}
