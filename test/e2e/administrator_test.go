@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,8 @@ func newAdministrator(t *testing.T) *administrator {
 	must(t, release.Uninstall(t.Context()))
 	t.Cleanup(func() {
 		must(t, release.Uninstall(context.Background()))
+		_, err := shared.Kubectl(context.Background(), "delete", "crd", "mqttbridges.mqttbridge.io", "--ignore-not-found")
+		must(t, err)
 		must(t, release.Install(context.Background(), operatorImage))
 	})
 	env := guideEnv(t, t.TempDir(), metav1.NamespaceDefault)
@@ -65,8 +68,9 @@ func (a *administrator) documented(words string) string {
 	return found[0]
 }
 
+// command runs also in cleanups.
 func (a *administrator) command(line string) *exec.Cmd {
-	cmd := exec.CommandContext(a.t.Context(), "bash", "-o", "pipefail", "-c", line)
+	cmd := exec.CommandContext(context.WithoutCancel(a.t.Context()), "bash", "-o", "pipefail", "-c", line)
 	cmd.Dir, cmd.Env = shared.Root, a.env
 	return cmd
 }
@@ -105,4 +109,15 @@ func (a *administrator) interrupt(line string) {
 	})
 	must(a.t, cmd.Process.Kill())
 	_ = cmd.Wait() // it was killed
+}
+
+// assertRemains checks the objects of the operator that exist: its labelled objects, and the Leases in its namespace.
+func (a *administrator) assertRemains(want ...string) {
+	a.t.Helper()
+	got := a.run("kubectl get crd,clusterroles,clusterrolebindings --selector=" + release.Selector() + " -o name && " +
+		"kubectl get deployments,pods,services,serviceaccounts,configmaps,secrets,roles,rolebindings,poddisruptionbudgets --namespace=" + cluster.OperatorNamespace + " --selector=" + release.Selector() + " -o name && " +
+		"kubectl get secrets,leases --namespace=" + cluster.OperatorNamespace + " -o name")
+	if fields := strings.Fields(got); !slices.Equal(fields, want) {
+		a.t.Errorf("the objects %q remain, want %q", fields, want)
+	}
 }

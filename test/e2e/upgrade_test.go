@@ -107,11 +107,15 @@ func TestHelm_UpgradeDowngradeUninstallAndInstall_BridgesForwardThroughout(t *te
 	if !a.schemaHas() {
 		t.Errorf("helm upgrade has not updated the CRD: it lacks spec.%s", newField)
 	}
-	f.worlds[0].kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", `{"spec":{"`+newField+`":{}}}`)
-	f.rolledOut(after)
+	f.change(newField, "{}", after)
 
 	// The earlier CRD does not have the field: the API server removes it from the bridge.
 	f.phase("downgrade", func() { a.run(rollback); f.rolledOut(before) })
+	for _, w := range f.worlds {
+		if spec := w.kubectl("get", "mqb", bridgeName, "-o", "jsonpath={.spec}"); strings.Contains(spec, newField) {
+			t.Errorf("after the downgrade, the bridge has the field spec.%s: %s", newField, spec)
+		}
+	}
 	if a.schemaHas() {
 		t.Errorf("helm rollback has not brought the earlier CRD back: it has spec.%s", newField)
 	}
@@ -130,7 +134,8 @@ func TestHelm_UpgradeDowngradeUninstallAndInstall_BridgesForwardThroughout(t *te
 		a.run(a.documented("helm uninstall"))
 		a.run("kubectl wait pods --namespace=" + cluster.OperatorNamespace + " --selector=" + release.Selector() + " --for=delete --timeout=120s")
 	})
-	f.phase("second installation", func() { a.run(install); f.rolledOut(after) })
+	a.assertRemains("customresourcedefinition.apiextensions.k8s.io/mqttbridges.mqttbridge.io", "lease.coordination.k8s.io/operator.mqttbridge.io")
+	f.phase("second installation", func() { a.run(install); f.change(newField, "{}", after) })
 	if now := f.pods(); now != pods {
 		t.Errorf("the runner pods were %s before the uninstallation, and are %s; want the same", pods, now)
 	}
@@ -142,16 +147,18 @@ func TestMake_DeployAfterHelmAndUndeploy_BridgesForwardThroughout(t *testing.T) 
 	a := newAdministrator(t)
 	install := a.documented("helm install") + imageFlags(operatorImage) + ",image.tag=" + operatorImage[strings.LastIndexByte(operatorImage, ':')+1:]
 	a.run(install)
+	t.Cleanup(func() { a.run("make undeploy") }) // runs before the cleanup of newAdministrator
 	f := newUpgradeFleet(t, operatorImage)
 	pods := f.pods()
 	f.phase("helm uninstall", func() { a.run(a.documented("helm uninstall")) })
 	f.phase("make deploy", func() {
 		a.run(strings.Replace(a.documented("make deploy"), "your.registry/mqttbridge-operator:tag", operatorImage, 1))
 		a.run("kubectl rollout status deployment --namespace=" + cluster.OperatorNamespace + " --timeout=180s")
-		f.rolledOut(operatorImage)
+		f.change(newField, "{}", operatorImage)
 	})
 	f.phase("make undeploy", func() { a.run("make undeploy") })
-	f.phase("helm install", func() { a.run(install + " --take-ownership"); f.rolledOut(operatorImage) })
+	a.assertRemains("customresourcedefinition.apiextensions.k8s.io/mqttbridges.mqttbridge.io")
+	f.phase("helm install", func() { a.run(install + " --take-ownership"); f.change(newField, "null", operatorImage) })
 	if now := f.pods(); now != pods {
 		t.Errorf("the runner pods were %s at first, and are %s; want the same", pods, now)
 	}

@@ -88,6 +88,20 @@ func (f *upgradeFleet) rolledOut(image string) {
 	f.worlds[1].warm()
 }
 
+// change changes a field of each bridge, or removes it with null. It waits until the runners have applied it,
+// which needs a running operator.
+func (f *upgradeFleet) change(field, value, image string) {
+	f.t.Helper()
+	for _, w := range f.worlds {
+		before := w.get().Generation
+		w.kubectl("patch", "mqb", bridgeName, "--type=merge", "-p", fmt.Sprintf(`{"spec":{%q:%s}}`, field, value))
+		if w.get().Generation == before {
+			f.t.Errorf("spec.%s is %s already, so that nothing has changed", field, value)
+		}
+	}
+	f.rolledOut(image)
+}
+
 // runnerPods returns the runner pods of the bridge that have not ended.
 func (w *world) runnerPods() []corev1.Pod {
 	w.t.Helper()
