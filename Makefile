@@ -250,7 +250,7 @@ earlier-names = deployment/mqttbridge-controller-manager service/mqttbridge-cont
 
 .PHONY: install
 install: manifests ## Install the CRD into the current cluster.
-	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side -f -
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side --force-conflicts -f -
 
 .PHONY: uninstall
 uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their pods and volumes; otherwise it is refused while bridges exist.
@@ -267,7 +267,7 @@ uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their p
 
 .PHONY: deploy
 deploy: manifests ## Install the operator with the image IMG into the current cluster.
-	$(kustomize-build) | $(KUBECTL) apply --server-side -f -
+	$(kustomize-build) | $(KUBECTL) apply --server-side --force-conflicts -f -
 	$(MAKE) remove-earlier
 
 .PHONY: remove-earlier

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Images of the local cluster. Their registry is localhost, so that no machine ever pulls them.
@@ -22,8 +23,14 @@ func (c *Cluster) LoadOperatorImage(ctx context.Context) (string, error) {
 	return c.LoadOperatorImageAs(ctx, localOperatorTag)
 }
 
-// LoadOperatorImageAs is like LoadOperatorImage, with another tag.
-func (c *Cluster) LoadOperatorImageAs(ctx context.Context, tag string) (string, error) {
+// LoadOperatorRelease is like LoadOperatorImage, with a version as the tag and in both programs, as in
+// the image of a release.
+func (c *Cluster) LoadOperatorRelease(ctx context.Context, version string) (string, error) {
+	return c.LoadOperatorImageAs(ctx, version, "-ldflags=-X github.com/mqttbridge/mqttbridge-operator/internal/buildinfo.version=v"+version)
+}
+
+// LoadOperatorImageAs is like LoadOperatorImage, with another tag, and with further flags of the compiler.
+func (c *Cluster) LoadOperatorImageAs(ctx context.Context, tag string, flags ...string) (string, error) {
 	name := localOperatorImage + ":" + tag
 	dir, err := os.MkdirTemp("", "mqttbridge-image")
 	if err != nil {
@@ -33,7 +40,8 @@ func (c *Cluster) LoadOperatorImageAs(ctx context.Context, tag string) (string, 
 	image := []string{"image", "--load", "--name", name, "--entrypoint", "/manager"}
 	for _, binary := range []struct{ source, target string }{{".", "/manager"}, {"./bridge-runner", "/bridge-runner"}} {
 		path := filepath.Join(dir, filepath.Base(binary.target))
-		if err := c.run(ctx, c.log, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", path, binary.source); err != nil {
+		build := slices.Concat([]string{"CGO_ENABLED=0", "go", "build", "-trimpath", "-o", path}, flags, []string{binary.source})
+		if err := c.run(ctx, c.log, "env", build...); err != nil {
 			return "", err
 		}
 		image = append(image, "--binary", path+"="+binary.target)

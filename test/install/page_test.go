@@ -48,7 +48,7 @@ func TestInstallationPage_HelmCommands_Work(t *testing.T) {
 			t.Error("helm uninstall has removed the CRD")
 		}
 	}
-	if got := strings.Join(ran, " "); got != "install upgrade uninstall" {
+	if got := strings.Join(ran, " "); got != "install upgrade rollback uninstall" {
 		t.Errorf("the page has the commands %q", got)
 	}
 }
