@@ -19,9 +19,13 @@ const (
 	propertyState  = "tracestate"
 )
 
-// maxState is the largest size of a valid trace state, in bytes: 32 members, each with a key and a value
-// of 256 bytes, and the characters between them.
-const maxState = 32*(256+1+256) + 31
+const (
+	// maxMembers is the largest number of members of a valid trace state.
+	maxMembers = 32
+	// maxState is the largest size of a valid trace state, in bytes: each member has a key and a value of
+	// 256 bytes.
+	maxState = maxMembers*(256+1+256) + maxMembers - 1
+)
 
 // carried is the trace context that a message carries.
 type carried struct {
@@ -38,21 +42,22 @@ func extract(p *packet.Properties) (c carried) {
 	if p == nil || p.User == "" {
 		return c
 	}
-	parents, size := 0, 0
+	parents, states := 0, 0
 	for name, value := range p.User.All() {
 		switch name {
 		case propertyParent:
 			parents++
 			c.parent = parseParent(value)
 		case propertyState:
-			size += len(value) + 1
-			switch {
-			case size > maxState+1: // invalid; a hostile client may send very many
-				c.state = ""
-			case c.state != "":
-				c.state += "," + value
-			default:
-				c.state = value
+			if value == "" {
+				continue
+			}
+			states++
+			if c.state != "" {
+				value = c.state + "," + value
+			}
+			if c.state = value; states > maxMembers || len(value) > maxState {
+				c.state, states = "", maxMembers // invalid; a hostile client may send very many
 			}
 		}
 	}

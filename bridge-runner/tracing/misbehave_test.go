@@ -149,3 +149,23 @@ func TestExtract_ManyOrLongTraceStates_KeepsNoMoreThanIsValid(t *testing.T) {
 		t.Errorf("%d bytes of trace state are kept; the context is %+v", len(c.state), c.context())
 	}
 }
+
+func TestExport_PartialSuccess_CountsOnlyTheRejectedSpans(t *testing.T) {
+	w := newWorld(t)
+	s := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		body, err := proto.Marshal(&collector.ExportTraceServiceResponse{PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 1}})
+		if err != nil {
+			t.Error(err)
+		}
+		answer.Header().Set("Content-Type", "application/x-protobuf")
+		_, _ = answer.Write(body)
+	}))
+	defer s.Close()
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "600000") // one batch, at the end
+	w.bridge.Apply(&Settings{Endpoint: s.URL, PerMillion: million})
+	for range 3 {
+		w.forward("up/t", nil)
+	}
+	w.process.Shutdown(eventTimeout)
+	w.counted(2, 0, 1)
+}
