@@ -47,7 +47,8 @@ func TestUpload_Redirect_IsAnErrorAndHeadersStayHere(t *testing.T) {
 func TestUpload_ReceiverClosesConnection_SendsTheBatchAgain(t *testing.T) {
 	requests := 0
 	err := upload(t, func(w http.ResponseWriter, _ *http.Request) {
-		if requests++; requests > 1 {
+		requests++
+		if requests > 1 {
 			return
 		}
 		conn, _, err := http.NewResponseController(w).Hijack()

@@ -42,7 +42,7 @@ func TestExport_TLS_VerifiesTheReceiverAndShowsTheClientCertificate(t *testing.T
 	for _, c := range []struct {
 		name   string
 		server *mqtttest.KeyPair
-		ca     []byte // the authorities that the runner trusts; nil: those of the system
+		ca     []byte // the authorities that the runner trusts; nil: the authorities of the system
 		mutual bool   // the receiver requires a client certificate
 		client *mqtttest.KeyPair
 		fails  string // a part of the line in the log; empty if the spans arrive
