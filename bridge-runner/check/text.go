@@ -7,8 +7,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // WriteText writes the report for people. Errors begin with file and line, as compilers show them.
@@ -46,6 +48,27 @@ func (b *Bridge) writeText(out *bytes.Buffer, now time.Time) {
 	}
 }
 
+// printable replaces the characters that control a terminal or begin a line by their escapes: a server
+// chooses the names in its certificate and in its answers.
+func printable(text string) string {
+	if !strings.ContainsFunc(text, isControl) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if isControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// isControl reports whether a character is invisible, apart from the space: a control character, or a
+// character that changes the direction of the text.
+func isControl(r rune) bool { return !unicode.IsPrint(r) }
+
 // writeText writes the facts about a server, a line for each kind.
 func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
 	state := "usable"
@@ -57,7 +80,7 @@ func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
 	}
 	fmt.Fprintf(out, "\n%s server %s (%s): %s\n", s.Side, s.Name, s.URL, state)
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(out, "  %-11s%s\n", label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(out, "  %-11s%s\n", label, printable(fmt.Sprintf(format, args...)))
 	}
 	if s.Message != "" {
 		line("reason", "%s: %s", s.Reason, s.Message)

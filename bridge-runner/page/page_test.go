@@ -116,7 +116,8 @@ func TestPage_Paths_AreReadOnlyAndFew(t *testing.T) {
 		if resp.StatusCode != c.want {
 			t.Errorf("%s %s: %s, want %d", c.method, c.path, resp.Status, c.want)
 		}
-		if resp.StatusCode == http.StatusOK && (resp.Header.Get("Content-Security-Policy") != policy || resp.Header.Get("Set-Cookie") != "") {
+		if resp.StatusCode == http.StatusOK && (resp.Header.Get("Content-Security-Policy") != policy || resp.Header.Get("Set-Cookie") != "" ||
+			resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Referrer-Policy") != "no-referrer") {
 			t.Errorf("%s %s: the headers are %v", c.method, c.path, resp.Header)
 		}
 	}

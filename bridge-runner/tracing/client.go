@@ -10,9 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"mime"
 	"net/http"
+	neturl "net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -33,9 +37,11 @@ type client struct {
 }
 
 const (
-	// firstRetry and lastRetry are the shortest and the longest pause before a request is sent again.
+	// firstRetry and lastRetry bound the pause before a request is sent again. jitter shortens it.
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Second
+	// maxRetryAfter is the longest pause that a receiver can ask for.
+	maxRetryAfter = time.Hour
 	// maxAnswer is the largest part of an answer that is read, in bytes.
 	maxAnswer = 4096
 )
@@ -50,7 +56,7 @@ func (c *client) Stop(context.Context) error {
 }
 
 // UploadTraces implements otlptrace.Client. It sends a batch again until the context ends, if the
-// receiver asks for that.
+// receiver asks for that, or closes the connection without an answer.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	// TracesData has the encoding of ExportTraceServiceRequest, whose package links gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
@@ -75,27 +81,66 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 			return err
 		}
 		select {
-		case <-time.After(max(pause, later.after)):
+		case <-time.After(max(jitter(pause), later.after)):
 		case <-ctx.Done():
 			return err
 		}
 	}
 }
 
-// retryError is an answer that asks to send the request again.
+// jitter returns a random pause from the half of a pause to the pause, so that many runners do not
+// send at the same time.
+func jitter(pause time.Duration) time.Duration {
+	return pause/2 + rand.N(pause/2+1) //nolint:gosec // a pause needs no secret
+}
+
+// retryError is the reason to send a request again.
 type retryError struct {
-	status string
+	reason string
 	// after is the shortest pause before that.
 	after time.Duration
 }
 
-func (e *retryError) Error() string { return "the receiver is not ready: " + e.status }
+func (e *retryError) Error() string { return e.reason }
+
+// retryAfter returns the pause that a header Retry-After asks for: a number of seconds, or a time. It
+// is 0 if the header is invalid.
+func retryAfter(header string, now time.Time) time.Duration {
+	pause := time.Duration(0)
+	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+		pause = time.Duration(seconds) * time.Second
+	} else if errors.Is(err, strconv.ErrRange) {
+		pause = maxRetryAfter
+	} else if at, err := http.ParseTime(header); err == nil {
+		pause = at.Sub(now)
+	}
+	return min(max(pause, 0), maxRetryAfter)
+}
+
+// withoutURL returns an error of a request without the URL, whose query may contain a secret. The host
+// names the receiver.
+func (c *client) withoutURL(err error) error {
+	var e *neturl.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	return fmt.Errorf("sending to %s: %w", c.host(), e.Err)
+}
+
+// host returns the host and the port of the receiver.
+func (c *client) host() string {
+	u, err := neturl.Parse(c.url)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
 
 // post sends one request.
 func (c *client) post(ctx context.Context, body []byte) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return c.withoutURL(err)
 	}
 	version, _ := buildinfo.Version()
 	request.Header.Set("User-Agent", "mqttbridge-runner/"+version)
@@ -107,8 +152,10 @@ func (c *client) post(ctx context.Context, body []byte) error {
 		request.Header.Set("Content-Encoding", "gzip")
 	}
 	response, err := c.http.Do(request)
-	if err != nil {
-		return err
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) { // the receiver may have restarted
+		return &retryError{reason: c.withoutURL(err).Error()}
+	} else if err != nil {
+		return c.withoutURL(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -120,8 +167,10 @@ func (c *client) post(ctx context.Context, body []byte) error {
 	}
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return &retryError{response.Status, time.Duration(max(seconds, 0)) * time.Second}
+		return &retryError{"the receiver is not ready: " + response.Status, retryAfter(response.Header.Get("Retry-After"), time.Now())}
+	}
+	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 && to != "" {
+		return fmt.Errorf("the receiver answers %s to %s, and the runner follows no redirects; set the endpoint to the new address", response.Status, to)
 	}
 	return fmt.Errorf("the receiver answers %s: %s", response.Status, strings.TrimSpace(strings.ToValidUTF8(string(answer), "")))
 }
@@ -135,7 +184,7 @@ const (
 
 // rejected returns an error if an answer says that the receiver has rejected some of the spans.
 func rejected(answer []byte, contentType string) error {
-	if contentType != "application/x-protobuf" {
+	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/x-protobuf" {
 		return nil
 	}
 	partial, _ := field(answer, fieldPartialSuccess)
@@ -144,7 +193,17 @@ func rejected(answer []byte, contentType string) error {
 	if spans == 0 { // a message without rejected spans is a remark
 		return nil
 	}
-	return fmt.Errorf("the receiver has rejected %d spans: %s", spans, strings.ToValidUTF8(string(message), ""))
+	return &rejectedError{spans, strings.ToValidUTF8(string(message), "")}
+}
+
+// rejectedError reports that the receiver has accepted a batch without some of its spans.
+type rejectedError struct {
+	spans   uint64
+	message string
+}
+
+func (e *rejectedError) Error() string {
+	return fmt.Sprintf("the receiver has rejected %d spans: %s", e.spans, e.message)
 }
 
 // field returns the value of a field of an encoded message: bytes or a number.

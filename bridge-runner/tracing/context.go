@@ -19,12 +19,21 @@ const (
 	propertyState  = "tracestate"
 )
 
+const (
+	// maxMembers is the largest number of members of a valid trace state.
+	maxMembers = 32
+	// maxState is the largest size of a valid trace state, in bytes: each member has a key and a value of
+	// 256 bytes.
+	maxState = maxMembers*(256+1+256) + maxMembers - 1
+)
+
 // carried is the trace context that a message carries.
 type carried struct {
 	// parent is the context of the sender's span, without its trace state. It is not valid if the
 	// message has no valid traceparent.
 	parent trace.SpanContext
-	// state is the value of tracestate, or the joined values if there are several.
+	// state is the value of tracestate, or the joined values if there are several. It is empty if it is
+	// longer than a valid one.
 	state string
 }
 
@@ -33,17 +42,23 @@ func extract(p *packet.Properties) (c carried) {
 	if p == nil || p.User == "" {
 		return c
 	}
-	parents := 0
+	parents, states := 0, 0
 	for name, value := range p.User.All() {
 		switch name {
 		case propertyParent:
 			parents++
 			c.parent = parseParent(value)
 		case propertyState:
+			if value == "" {
+				continue
+			}
+			states++
 			if c.state != "" {
 				value = c.state + "," + value
 			}
-			c.state = value
+			if c.state = value; states > maxMembers || len(value) > maxState {
+				c.state, states = "", maxMembers // invalid; a hostile client may send very many
+			}
 		}
 	}
 	if parents > 1 { // it is unknown which one is right
@@ -54,7 +69,7 @@ func extract(p *packet.Properties) (c carried) {
 
 // context returns the context of the sender's span with its trace state, if that is valid.
 func (c *carried) context() trace.SpanContext {
-	state, err := trace.ParseTraceState(c.state)
+	state, err := trace.ParseTraceState(strings.Clone(c.state)) // the span must not keep the message in memory
 	if err != nil {
 		return c.parent
 	}

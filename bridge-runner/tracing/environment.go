@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	neturl "net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func newClient(endpoint string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{url: url, headers: headers, http: &http.Client{Timeout: timeout, Transport: &http.Transport{
+	c := &client{url: url, headers: headers, http: &http.Client{Timeout: timeout, CheckRedirect: noRedirect, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, ForceAttemptHTTP2: true, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
 	}}}
 	switch name, value := variable("COMPRESSION"); value {
@@ -75,6 +76,10 @@ func newClient(endpoint string) (*client, error) {
 	return c, nil
 }
 
+// noRedirect makes the client return a redirect as the answer: most redirects turn a POST into a GET,
+// which loses the spans, and another host must not get the headers.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // receiverURL returns the URL to which spans are sent.
 func receiverURL(endpoint string) (string, error) {
 	if endpoint != "" {
@@ -83,7 +88,11 @@ func receiverURL(endpoint string) (string, error) {
 	name, value := variable("ENDPOINT")
 	u, err := neturl.Parse(cmp.Or(value, defaultEndpoint))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", fmt.Errorf("%s: %q is not the URL of a receiver of OTLP over HTTP; set it to a URL such as %s", name, value, defaultEndpoint)
+		shown := value
+		if i := strings.LastIndexByte(value, '@'); i >= 0 { // a password may precede it
+			shown = "..." + value[i:]
+		}
+		return "", fmt.Errorf("%s: %q is not the URL of a receiver of OTLP over HTTP; set it to a URL such as %s", name, shown, defaultEndpoint)
 	}
 	if value != "" && strings.HasSuffix(name, "_TRACES_ENDPOINT") { // used as it is
 		u.Path = cmp.Or(u.Path, "/")
@@ -92,6 +101,12 @@ func receiverURL(endpoint string) (string, error) {
 	u.Path = strings.TrimSuffix(u.Path, "/") + tracesPath
 	return u.String(), nil
 }
+
+// headerName is the form of the name of a header (RFC 9110 section 5.1).
+var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// isControl reports whether a character must not be in the value of a header.
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // readHeaders reads headers in the form name=value,name=value with percent-encoded values.
 func readHeaders() (http.Header, error) {
@@ -103,10 +118,11 @@ func readHeaders() (http.Header, error) {
 		}
 		header, text, ok := strings.Cut(pair, "=")
 		text, err := neturl.PathUnescape(strings.TrimSpace(text))
-		if !ok || err != nil { // the value may be a secret
-			return nil, fmt.Errorf("%s: entry %d is not in the form name=value with a percent-encoded value", name, i+1)
+		header = strings.TrimSpace(header)
+		if !ok || err != nil || !headerName.MatchString(header) || strings.ContainsFunc(text, isControl) { // the value may be a secret
+			return nil, fmt.Errorf("%s: entry %d is not in the form name=value, with the name of an HTTP header and a percent-encoded value", name, i+1)
 		}
-		out[textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(header))] = []string{text}
+		out[textproto.CanonicalMIMEHeaderKey(header)] = []string{text}
 	}
 	return out, nil
 }

@@ -104,13 +104,16 @@ func describeProcess() (*resource.Resource, error) {
 	return resource.New(context.Background(), resource.WithAttributes(attributes...), resource.WithTelemetrySDK(), resource.WithFromEnv())
 }
 
+// maxQueue is the largest size of the queue. The SDK allocates the queue at once.
+const maxQueue = 1 << 20
+
 // queueSize returns the largest number of spans that wait to be exported.
 func queueSize() int {
 	n, err := strconv.Atoi(strings.TrimSpace(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE")))
 	if err != nil || n < 1 {
 		return sdktrace.DefaultMaxQueueSize
 	}
-	return n
+	return min(n, maxQueue)
 }
 
 // reserve reports whether the span of a message may be opened. If so, release follows.
@@ -185,11 +188,15 @@ func (c *counting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	err := c.SpanExporter.ExportSpans(ctx, spans)
 	n := len(spans)
 	c.waiting.Add(-int64(n))
-	if err != nil {
-		c.counts.ExportFailed.Add(uint64(n))
-	} else {
-		c.counts.Exported.Add(uint64(n))
+	failed := 0
+	var partly *rejectedError
+	if errors.As(err, &partly) {
+		failed = int(min(partly.spans, uint64(n))) //nolint:gosec // at most n
+	} else if err != nil {
+		failed = n
 	}
+	c.counts.ExportFailed.Add(uint64(failed))
+	c.counts.Exported.Add(uint64(n - failed))
 	c.mu.Lock()
 	changed := c.failing != (err != nil)
 	c.failing = err != nil

@@ -7,10 +7,12 @@ package otlptest
 
 import (
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -56,6 +58,7 @@ func (s *Span) EventNames() string {
 type Receiver struct {
 	t       testing.TB
 	address string
+	tls     *tls.Config // nil without TLS
 	server  *http.Server
 
 	mu       sync.Mutex
@@ -70,7 +73,13 @@ type Receiver struct {
 // Start starts a receiver.
 func Start(t testing.TB) *Receiver {
 	t.Helper()
-	r := &Receiver{t: t, address: "127.0.0.1:0", status: http.StatusOK}
+	return StartTLS(t, nil)
+}
+
+// StartTLS starts a receiver that uses TLS, unless config is nil.
+func StartTLS(t testing.TB, config *tls.Config) *Receiver {
+	t.Helper()
+	r := &Receiver{t: t, address: "127.0.0.1:0", tls: config, status: http.StatusOK}
 	r.Listen()
 	t.Cleanup(r.Stop)
 	return r
@@ -84,12 +93,20 @@ func (r *Receiver) Listen() {
 		r.t.Fatal(err)
 	}
 	r.address = listener.Addr().String()
-	r.server = &http.Server{Handler: http.HandlerFunc(r.receive), ReadHeaderTimeout: time.Minute}
-	go func(s *http.Server) {
-		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	r.server = &http.Server{
+		Handler: http.HandlerFunc(r.receive), ReadHeaderTimeout: time.Minute, TLSConfig: r.tls,
+		ErrorLog: log.New(io.Discard, "", 0), // failed TLS handshakes, which some tests cause
+	}
+	server := r.server
+	serve := server.Serve
+	if r.tls != nil {
+		serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	go func() {
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			r.t.Error(err)
 		}
-	}(r.server)
+	}()
 }
 
 // Stop closes all connections. Then the receiver cannot be reached.
@@ -99,7 +116,12 @@ func (r *Receiver) Stop() {
 }
 
 // URL returns the endpoint.
-func (r *Receiver) URL() string { return "http://" + r.address }
+func (r *Receiver) URL() string {
+	if r.tls != nil {
+		return "https://" + r.address
+	}
+	return "http://" + r.address
+}
 
 // Hang makes requests wait without an answer, until Hang(false).
 func (r *Receiver) Hang(on bool) {

@@ -23,6 +23,8 @@ func TestTemplate_Prefixes_AreReplaced(t *testing.T) {
 		{"", "b$", "+", "error: reserve"},
 		{"", "b/+/", "a", "error: wildcard"},
 		{"", "b/", "a#", "error: wildcard"},
+		{"+/b/", "a/", "#", "error: wildcard"},
+		{"b/#", "a/", "+", "error: wildcard"},
 	} {
 		got, err := Template(c.from, c.to, c.pattern)
 		checkTopic(t, c, got, c.want, err)

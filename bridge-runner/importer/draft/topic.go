@@ -25,8 +25,12 @@ func Literal(text string) (string, error) {
 }
 
 // Template returns the topic of a rule that replaces the prefix from of the topic by the prefix
-// to: the filter is from and pattern.
+// to: the filter is from and pattern. No prefix may have a wildcard, as in Mosquitto: the placeholders
+// count the wildcards of the pattern only.
 func Template(from, to, pattern string) (string, error) {
+	if strings.ContainsAny(from, "+#") {
+		return "", fmt.Errorf("the prefix %q has a wildcard; write the wildcard into the topic, and only the text before it into the prefix", from)
+	}
 	if from == to {
 		return "", nil
 	}

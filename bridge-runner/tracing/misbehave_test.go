@@ -1,0 +1,172 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package tracing
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+)
+
+// upload sends one empty batch to a receiver that answers by a function.
+func upload(t *testing.T, answer http.HandlerFunc) error {
+	t.Helper()
+	s := httptest.NewServer(answer)
+	defer s.Close()
+	c, err := newClient(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.UploadTraces(t.Context(), nil)
+}
+
+func TestUpload_Redirect_IsAnErrorAndHeadersStayHere(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=secret")
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect} {
+		leaked := false
+		other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			leaked = r.Header.Get("X-Api-Key") != ""
+		}))
+		err := upload(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, status) })
+		if err == nil || !strings.Contains(err.Error(), other.URL) || leaked {
+			t.Errorf("status %d: the error is %v, want the new address %s; the other server gets the headers: %t", status, err, other.URL, leaked)
+		}
+		other.Close()
+	}
+}
+
+func TestUpload_ReceiverClosesConnection_SendsTheBatchAgain(t *testing.T) {
+	requests := 0
+	err := upload(t, func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		if requests > 1 {
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = conn.Close()
+	})
+	if err != nil || requests != 2 {
+		t.Errorf("%d requests, %v; want 2 and success", requests, err)
+	}
+}
+
+func TestUpload_PartialSuccessWithParameterOfContentType_IsRead(t *testing.T) {
+	err := upload(t, func(w http.ResponseWriter, _ *http.Request) {
+		answer, err := proto.Marshal(&collector.ExportTraceServiceResponse{PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 2, ErrorMessage: "full"}})
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/x-protobuf; charset=utf-8")
+		_, _ = w.Write(answer)
+	})
+	if err == nil || !strings.Contains(err.Error(), "rejected 2 spans: full") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestRetryPause_Answers_FollowTheSpecification(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"":                              0,
+		"7":                             7 * time.Second,
+		"-7":                            0,
+		"9223372036854775807":           maxRetryAfter,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second,
+		"Fri, 02 Jan 2026 03:04:00 GMT": 0,
+		"soon":                          0,
+	} {
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("Retry-After %q: the pause is %s, want %s", header, got, want)
+		}
+	}
+	for pause := firstRetry; pause <= lastRetry; pause *= 2 {
+		if got := jitter(pause); got < pause/2 || got > pause {
+			t.Errorf("the pause %s becomes %s", pause, got)
+		}
+	}
+}
+
+func TestNewClient_SecretInEnvironment_IsInNoError(t *testing.T) {
+	for _, c := range []struct{ name, value string }{
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://user:secret@collector:4317"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@collector:x"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "api key=secret"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "=secret"},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "a=secret%0D%0Ab: c"},
+	} {
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+		t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "")
+		t.Setenv(c.name, c.value)
+		_, err := newClient("")
+		if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s=%s: the error is %v", c.name, c.value, err)
+		}
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "")
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1/own?key=secret")
+	c, err := newClient("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.post(t.Context(), nil); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error of a request is %v", err)
+	}
+}
+
+func TestQueueSize_HugeValue_IsBounded(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "9000000000000000000")
+	if got := queueSize(); got != maxQueue {
+		t.Errorf("the queue has room for %d spans, want %d", got, maxQueue)
+	}
+}
+
+func TestExtract_ManyOrLongTraceStates_KeepsNoMoreThanIsValid(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	user := packet.UserProperties("").With(packet.UserProperty{Name: propertyParent, Value: parent})
+	one := packet.UserProperties("").With(packet.UserProperty{Name: propertyState, Value: "a=" + strings.Repeat("x", 200)})
+	user += packet.UserProperties(strings.Repeat(string(one), 50_000)) // 11 MB
+	begin := time.Now()
+	c := extract(&packet.Properties{User: user})
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("reading the trace context takes %s", took)
+	}
+	if len(c.state) > maxState || c.context().TraceState().Len() != 0 || !c.context().IsValid() {
+		t.Errorf("%d bytes of trace state are kept; the context is %+v", len(c.state), c.context())
+	}
+}
+
+func TestExport_PartialSuccess_CountsOnlyTheRejectedSpans(t *testing.T) {
+	w := newWorld(t)
+	s := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
+		body, err := proto.Marshal(&collector.ExportTraceServiceResponse{PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 1}})
+		if err != nil {
+			t.Error(err)
+		}
+		answer.Header().Set("Content-Type", "application/x-protobuf")
+		_, _ = answer.Write(body)
+	}))
+	defer s.Close()
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "600000") // one batch, at the end
+	w.bridge.Apply(&Settings{Endpoint: s.URL, PerMillion: million})
+	for range 3 {
+		w.forward("up/t", nil)
+	}
+	w.process.Shutdown(eventTimeout)
+	w.counted(2, 0, 1)
+}
