@@ -109,6 +109,7 @@ for-each = @for platform in $(1); do echo "go $(2) for $$platform"; \
 cross: ## Compile the programs for all platforms of a release, and vet them and their unit tests for those with Linux.
 	$(call for-each,linux/arm64 linux/arm,vet,. ./api/... ./controllers/... ./bridge-runner/... ./internal/...)
 	$(call for-each,darwin/amd64 darwin/arm64 windows/amd64,build -o /dev/null,./bridge-runner)
+	$(call for-each,linux/arm64 linux/arm darwin/amd64 darwin/arm64 windows/amd64,-C kubectl-mqttbridge build -o /dev/null,.)
 	$(call for-each,darwin/amd64 darwin/arm64,build -o /dev/null,./hack/try)
 
 # An amd64 machine also runs programs for 386, which has the word size and the alignment of arm/v7.
@@ -230,6 +231,11 @@ push-chart: ## Push the chart of VERSION to CHART_REGISTRY, and write its digest
 	$(HELM) push bin/release/files/$(notdir $(CHART))-$(VERSION).tgz $(CHART_REGISTRY) $(HELM_PUSH) 2>&1 | tee bin/release/push.log
 	sed -n 's/^Digest: //p' bin/release/push.log > bin/release/chart.digest
 	test -s bin/release/chart.digest
+
+.PHONY: krew-manifest
+krew-manifest: ## Write the manifest of the plugin of kubectl for krew to dist/mqttbridge.yaml, after a release or a snapshot with VERSION.
+	$(need-version)
+	go run ./hack/release krew $(VERSION) dist/checksums.txt > dist/mqttbridge.yaml
 
 ##@ Deployment
 

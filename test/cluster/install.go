@@ -13,6 +13,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
 const (
@@ -32,19 +35,38 @@ type Release struct {
 	helm    string // the program
 }
 
-// NewRelease returns a release that is not installed. It returns an error if the namespace exists,
-// because that installation belongs to someone else.
+// NewRelease returns a release that is not installed. It returns an error if the cluster has an
+// installation of someone else, because Uninstall would remove it with all its bridges.
 func (c *Cluster) NewRelease(ctx context.Context) (*Release, error) {
-	_, err := c.Client.CoreV1().Namespaces().Get(ctx, OperatorNamespace, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		helm, err := c.build(ctx, "helm", "hack/tools/helm", "helm.sh/helm/v3/cmd/helm")
-		return &Release{cluster: c, helm: helm}, err
-	case err != nil:
+	if err := c.checkUnused(ctx); err != nil {
 		return nil, err
 	}
-	return nil, fmt.Errorf("namespace %s exists: the operator is installed in it, or remains from an earlier run; remove it first: helm uninstall -n %s %s, then kubectl delete namespace %s and %s",
-		OperatorNamespace, OperatorNamespace, releaseName, OperatorNamespace, customResource)
+	helm, err := c.build(ctx, "helm", "hack/tools/helm", "helm.sh/helm/v3/cmd/helm")
+	return &Release{cluster: c, helm: helm}, err
+}
+
+// checkUnused returns an error if the namespace of the operator exists. On a cluster of the user, it
+// also returns an error if the CRD exists: another operator, in any namespace, or bridges may depend on it.
+func (c *Cluster) checkUnused(ctx context.Context) error {
+	_, err := c.Client.CoreV1().Namespaces().Get(ctx, OperatorNamespace, metav1.GetOptions{})
+	if err == nil {
+		return fmt.Errorf("namespace %s exists: the operator is installed in it, or remains from an earlier run; remove it first: helm uninstall -n %s %s, then kubectl delete namespace %s and %s",
+			OperatorNamespace, OperatorNamespace, releaseName, OperatorNamespace, customResource)
+	}
+	if !apierrors.IsNotFound(err) || c.Local {
+		return client.IgnoreNotFound(err)
+	}
+	groups, err := c.Client.Discovery().ServerGroups()
+	if err != nil {
+		return fmt.Errorf("listing the API groups of the cluster: %w", err)
+	}
+	for i := range groups.Groups {
+		if groups.Groups[i].Name == v1alpha1.GroupVersion.Group {
+			return fmt.Errorf("the cluster has the %s: an operator may be installed in another namespace, and the CRD and all bridges would be removed at the end; use another cluster, or, if `kubectl get mqttbridges -A` shows no bridge, run kubectl delete %s first",
+				customResource, customResource)
+		}
+	}
+	return nil
 }
 
 // Install installs the chart with the given image and waits until the operator is ready. The

@@ -6,6 +6,7 @@ package release
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -54,6 +55,39 @@ func TestWorkflows_Actions_ArePinnedByCommit(t *testing.T) {
 	}
 	if found < 5 {
 		t.Errorf("only %d actions were found", found)
+	}
+}
+
+// The make targets pass VERSION to a shell, so that a tag with shell code must end the workflow before.
+func TestReleaseWorkflow_Tag_IsAVersionOrRefused(t *testing.T) {
+	var workflow struct {
+		Jobs map[string]struct{ Steps []struct{ Name, Run string } }
+	}
+	if err := yaml.Unmarshal([]byte(workflows(t)["release.yml"]), &workflow); err != nil {
+		t.Fatal(err)
+	}
+	script := ""
+	for _, step := range workflow.Jobs["release"].Steps {
+		if strings.Contains(step.Run, "make ") {
+			break
+		}
+		script += step.Run
+	}
+	for tag, want := range map[string]string{
+		"v1.2.3": "VERSION=1.2.3\n", "v10.0.12-rc.1": "VERSION=10.0.12-rc.1\n",
+		"v1.2.3;id": "", "v1.2.3$(id)": "", "v$(shell${IFS}id)": "", "v1.2.3&&id": "", "v1.2": "", "very-old": "", "v1.2.3-beta": "", "1.2.3": "",
+	} {
+		env := filepath.Join(t.TempDir(), "env")
+		cmd := exec.CommandContext(t.Context(), "bash", "-e", "-c", script)
+		cmd.Env = append(os.Environ(), "GITHUB_REF_NAME="+tag, "GITHUB_ENV="+env)
+		out, err := cmd.CombinedOutput()
+		got, _ := os.ReadFile(env)
+		if string(got) != want || (err == nil) != (want != "") {
+			t.Errorf("%s: the environment is %q, the error %v, and the output %q; want %q", tag, got, err, out, want)
+		}
+		if want == "" && (!strings.Contains(string(out), tag) || !strings.Contains(string(out), "v1.2.3-rc.1")) {
+			t.Errorf("%s: the output does not name the tag and the form: %q", tag, out)
+		}
 	}
 }
 
