@@ -17,6 +17,9 @@ CONTAINER_TOOL ?= docker
 
 CHART = charts/mqttbridge-operator
 
+# The other modules with Go code of this project.
+MODULES = kubectl-mqttbridge hack/cluster hack/try/broker test/interop/mochi test/monitoring test/page test/release test/verdicts
+
 # Not empty if this machine can run the local cluster: root on Linux.
 LOCAL_CLUSTER = $(filter Linux-0,$(shell uname -s)-$(shell id -u))
 
@@ -72,7 +75,8 @@ vet: ## Run go vet.
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter, and the check of the language.
 	$(GOLANGCI_LINT) run ./...
-	cd kubectl-mqttbridge && $(GOLANGCI_LINT) run --config=../.golangci.yml ./...
+	@for module in $(MODULES); do echo "golangci-lint in $$module"; \
+	  (cd $$module && $(GOLANGCI_LINT) run --config=$(CURDIR)/.golangci.yml ./...); done
 	go run ./hack/language
 
 $(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go
@@ -96,7 +100,7 @@ test: vet ## Run all tests: unit, integration with a real API server, and, as ro
 	go -C hack/cluster test ./...
 	go -C test/verdicts test ./...
 	go -C test/monitoring test ./...
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -timeout=60m ./...
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -timeout=30m ./...
 	go -C test/page test ./...
 	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C kubectl-mqttbridge test -p 1 -timeout=20m ./...
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
@@ -106,11 +110,12 @@ for-each = @for platform in $(1); do echo "go $(2) for $$platform"; \
 	  CGO_ENABLED=0 GOARM=7 GOOS=$${platform%/*} GOARCH=$${platform\#*/} go $(2) -trimpath $(3); done
 
 .PHONY: cross
-cross: ## Compile the programs for all platforms of a release, and vet them and their unit tests for those with Linux.
-	$(call for-each,linux/arm64 linux/arm,vet,. ./api/... ./controllers/... ./bridge-runner/... ./internal/...)
-	$(call for-each,darwin/amd64 darwin/arm64 windows/amd64,build -o /dev/null,./bridge-runner)
-	$(call for-each,linux/arm64 linux/arm darwin/amd64 darwin/arm64 windows/amd64,-C kubectl-mqttbridge build -o /dev/null,.)
-	$(call for-each,darwin/amd64 darwin/arm64,build -o /dev/null,./hack/try)
+cross: ## Compile the programs for the systems and processors of a release, and vet them and their unit tests as 32-bit programs; ALL=1 takes every combination.
+	$(call for-each,linux/arm $(if $(ALL),linux/arm64),vet,. ./api/... ./controllers/... ./bridge-runner/... ./internal/...)
+	$(call for-each,linux/arm64 darwin/arm64 windows/amd64 $(if $(ALL),darwin/amd64),build -o /dev/null,./bridge-runner)
+	$(call for-each,linux/arm64,build -o /dev/null,.)
+	$(call for-each,linux/arm windows/amd64 $(if $(ALL),linux/arm64 darwin/amd64 darwin/arm64),-C kubectl-mqttbridge build -o /dev/null,.)
+	$(call for-each,darwin/arm64 $(if $(ALL),darwin/amd64),build -o /dev/null,./hack/try)
 
 # An amd64 machine also runs programs for 386, which has the word size and the alignment of arm/v7.
 .PHONY: test-32bit
@@ -216,7 +221,12 @@ remote = $(if $(shell git remote),,GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.or
 
 .PHONY: snapshot
 snapshot: bin/cyclonedx-gomod ## Build the files of a release into dist/, and its images, without publishing (SKIP=sign,docker: without Docker).
-	$(remote) PATH="$(CURDIR)/bin:$$PATH" $(GORELEASER) release --snapshot --clean --skip=$(or $(SKIP),sign)
+	$(remote) PATH="$(CURDIR)/bin:$$PATH" $(GORELEASER) release --snapshot --clean $(if $(CONFIG),--config=$(CONFIG)) --skip=$(or $(SKIP),sign)
+
+.PHONY: release-test
+release-test: ## Test the files of a release for all platforms, about 20 minutes without a cache. `make test` builds some of the platforms.
+	$(MAKE) cross ALL=1
+	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -count=1 -timeout=60m . -all
 
 .PHONY: release
 release: release-check bin/cyclonedx-gomod ## Build, sign and publish the files and the image of VERSION, the version of the tag. The workflow release runs it.

@@ -140,9 +140,9 @@ type Runner struct {
 	// +kubebuilder:validation:MaxProperties=32
 	PodLabels map[string]string `json:"podLabels,omitempty"`
 
-	// metricsPort is the port on which the runner serves /metrics and /status, from 1024 to
-	// 65535. It must not be 8080, the port of the health probes. Default: port 8080 serves
-	// them, too.
+	// metricsPort is the port on which the runner serves /metrics, /status, and its page for
+	// browsers at /, from 1024 to 65535. It must not be 8080, the port of the health probes.
+	// Default: port 8080 serves them, too.
 	// +optional
 	// +kubebuilder:validation:Minimum=1024
 	// +kubebuilder:validation:Maximum=65535

@@ -70,7 +70,7 @@ func installPackages(ctx context.Context) error {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, output)
+			return fmt.Errorf("apt-get %s: %w; check that this machine reaches the servers of /etc/apt, and run the command again\n%s", strings.Join(args, " "), err, output)
 		}
 	}
 	for _, name := range services {

@@ -25,7 +25,7 @@ import (
 // machine is a systemd in namespaces of its own, with this machine's network and a view of its files.
 type machine struct {
 	t        *testing.T
-	checkout string // the directory of the commands
+	checkout string // the directory of the commands, with bin/bridge-runner as after the commands of the page's section Files
 	listen   string // replaces 127.0.0.1:8080
 	pid      int    // of systemd
 }
@@ -76,6 +76,7 @@ func boot(t *testing.T) *machine {
 		return err
 	})
 	m.run("sed -i 's/127[.]0[.]0[.]1:8080/" + m.listen + "/' config/edge/" + unitName)
+	m.run(`mkdir -p bin && cp "$RUNNER" bin/bridge-runner`)
 	return m
 }
 
@@ -110,9 +111,8 @@ func removeGroups(dir string) error {
 	return syscall.Rmdir(dir)
 }
 
-// stubs replace programs that build, or that need other machines.
+// stubs replace programs that need other machines.
 const stubs = `
-make() { mkdir -p bin && cp "$RUNNER" bin/bridge-runner; }
 scp() { bridge-runner peer-key /tmp/other >/dev/null && cp /tmp/other/peer.pub /etc/mqttbridge/other.pub; }
 `
 

@@ -200,7 +200,6 @@ func TestEdgePage_CommandsByHand_Work(t *testing.T) {
 	local, remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"}), mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	page := read(t, "docs/guides/edge.md")
 	m := boot(t)
-	m.run("make build")
 	m.write("bridge.yaml", strings.Replace(bridge(local.URL(), remote.URL()), "{name: plant}", "{name: to-cloud, namespace: plant}", 1))
 	m.write("secrets/login/username", "plant1")
 	m.write("secrets/plant/login/username", "plant1")

@@ -19,7 +19,7 @@ import (
 var tests = map[string]string{
 	"deletion.md":          "TestDeletionPage in test/install, test/docs and test/edge",
 	"disaster-recovery.md": "TestDisasterRecoveryPage_Commands_SwitchSites in test/install",
-	"edge.md":              "TestEdgePage in test/edge",
+	"edge.md":              "TestEdgePage in test/edge and test/release",
 	"in-ten-minutes.md":    "TestGuide_InTenMinutes_ShowsFailover in test/e2e",
 	"moving.md":            "TestMoving_CommandsOfThePage_LoseNothing",
 	"tls.md":               "TestTLS_CommandsOfThePage_Connect",

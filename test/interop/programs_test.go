@@ -93,7 +93,7 @@ func installAedes(npm string) (string, error) {
 	install := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	install.Dir = fresh
 	if out, err := install.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm ci of Aedes: %w\n%s", err, out)
+		return "", fmt.Errorf("npm ci of Aedes in %s: %w; check that this machine reaches the registry (npm config get registry), and run the test again\n%s", fresh, err, out)
 	}
 	// Another test may have installed it first; its directory is equivalent.
 	if err := os.Rename(fresh, installed); err != nil && !errors.Is(err, fs.ErrExist) {

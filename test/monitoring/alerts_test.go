@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 )
@@ -25,8 +26,9 @@ func (h *history) firing(r rulefmt.Rule) (out []labels.Labels) {
 		evaluations++
 		out = nil
 		for _, s := range h.instant(r.Expr, at) {
-			set := labels.NewBuilder(s.Metric).Del(labels.MetricName).Labels()
-			if count[set.Hash()]++; count[set.Hash()] == evaluations {
+			set := labels.NewBuilder(s.Metric).Del(model.MetricNameLabel).Labels()
+			count[set.Hash()]++
+			if count[set.Hash()] == evaluations {
 				out = append(out, set)
 			}
 		}

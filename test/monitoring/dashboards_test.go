@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 
@@ -186,7 +187,7 @@ func eventful(t *testing.T) *history {
 func beforeTheFirstPass(operator []sample) []sample {
 	out := slices.Clone(operator)
 	for i := range out {
-		if strings.HasPrefix(out[i].labels.Get(labels.MetricName), "controller_runtime_") {
+		if strings.HasPrefix(out[i].labels.Get(model.MetricNameLabel), "controller_runtime_") {
 			out[i].value = 0
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -49,7 +50,7 @@ func newHistory(t *testing.T) *history {
 func recordedAt(t *testing.T) time.Time {
 	t.Helper()
 	for _, s := range load(t, "outage/1-connected") {
-		if s.labels.Get(labels.MetricName) == "process_start_time_seconds" {
+		if s.labels.Get(model.MetricNameLabel) == "process_start_time_seconds" {
 			return time.Unix(int64(s.value), 0)
 		}
 	}

@@ -145,7 +145,7 @@ func write(labels map[string]string) string {
 // bridgeStates returns a bridge in each state. The tests of package controllers write them.
 func bridgeStates(t *testing.T) map[string]any {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "config/argocd/mqttbridge.io/MQTTBridge/testdata/*.yaml"))
+	files, err := filepath.Glob(filepath.Join(root, "config", "argocd", "mqttbridge.io", "MQTTBridge", "testdata", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no states: %v", err)
 	}

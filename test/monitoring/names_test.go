@@ -133,7 +133,7 @@ func TestCheckQuery_LabelOfAnotherMetric_IsFound(t *testing.T) {
 		`sum by (direction) (rate(mqttbridge_messages_forwarded_total[5m]))`:                             true,
 		`sum by (side) (rate(mqttbridge_messages_forwarded_total[5m]))`:                                  false,
 		`mqttbridge_connected{server="a"}`:                                                               false,
-		`mqttbridge_conected`:                                                                            false,
+		`mqttbridge_connections`:                                                                         false,
 		`mqttbridge_forwarding_latency_seconds`:                                                          false,
 		`mqttbridge_forwarding_latency_seconds_bucket{le="1"}`:                                           true,
 		`mqttbridge_connected{`:                                                                          false,

@@ -30,15 +30,13 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
-// programs are the platforms of each program, as in the names of the archives.
-func programs() map[string][]string {
-	image := []string{"linux_amd64", "linux_arm64", "linux_armv7"}
-	all := append(slices.Clone(image), "darwin_amd64", "darwin_arm64", "windows_amd64")
-	out := map[string][]string{"manager": image, "bridge-runner": all}
-	if _, err := os.Stat(filepath.Join(apiserver.Root(), "kubectl-mqttbridge")); err == nil {
-		out["kubectl-mqttbridge"] = all
+// archive returns the path of the archive of a program for a platform.
+func (s *snapshot) archive(program, platform string) string {
+	format := ".tar.gz"
+	if platform == "windows_amd64" {
+		format = ".zip"
 	}
-	return out
+	return filepath.Join(apiserver.Root(), "dist", fmt.Sprintf("%s_%s_%s%s", program, s.Version, platform, format))
 }
 
 // names returns the names of the artifacts of a type.
@@ -114,12 +112,13 @@ func TestSnapshot_Archives_HaveProgramOfThePlatformAndLicense(t *testing.T) {
 	var want []string
 	for program, platforms := range programs() {
 		for _, platform := range platforms {
-			name, suffix, format := fmt.Sprintf("%s_%s_%s", program, s.Version, platform), "", ".tar.gz"
+			path, suffix := s.archive(program, platform), ""
 			if platform == "windows_amd64" {
-				suffix, format = ".exe", ".zip"
+				suffix = ".exe"
 			}
-			want = append(want, name+format)
-			files := open(t, filepath.Join(apiserver.Root(), "dist", name+format))
+			name := filepath.Base(path)
+			want = append(want, name)
+			files := open(t, path)
 			if got, err := platformOf(files[program+suffix]); err != nil || got != platform {
 				t.Errorf("%s: the program is for %q: %v", name, got, err)
 			}

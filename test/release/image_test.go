@@ -18,7 +18,7 @@ import (
 
 func TestSnapshot_Image_HasBothProgramsForEachPlatform(t *testing.T) {
 	s := built(t)
-	for platform, program := range map[string]string{"linux/amd64": "linux_amd64", "linux/arm64": "linux_arm64", "linux/arm/v7": "linux_armv7"} {
+	for platform, program := range imagePlatforms() {
 		t.Run(program, func(t *testing.T) {
 			dir := filepath.Join(s.images, strings.ReplaceAll(platform, "/", "-"))
 			data, err := os.ReadFile(filepath.Join(dir, "image.json"))
@@ -44,8 +44,8 @@ func TestSnapshot_Image_HasBothProgramsForEachPlatform(t *testing.T) {
 		})
 	}
 	entries, err := os.ReadDir(s.images)
-	if err != nil || len(entries) != 3 {
-		t.Errorf("%d images and %v; want 3", len(entries), err)
+	if err != nil || len(entries) != len(imagePlatforms()) {
+		t.Errorf("%d images and %v; want %d", len(entries), err, len(imagePlatforms()))
 	}
 }
 

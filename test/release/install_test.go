@@ -36,17 +36,22 @@ func kubectl(t *testing.T) (command, kubeconfig string) {
 // documented returns the commands in the sh blocks of a section of docs/releases.md.
 func documented(t *testing.T, heading string) []string {
 	t.Helper()
-	page, err := os.ReadFile(filepath.Join(apiserver.Root(), "docs", "releases.md"))
+	return documentedIn(t, "docs/releases.md", heading)
+}
+
+func documentedIn(t *testing.T, name, heading string) []string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(apiserver.Root(), name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, text, ok := strings.Cut(string(page), "\n## "+heading+"\n")
 	if !ok {
-		t.Fatalf("docs/releases.md has no section %s", heading)
+		t.Fatalf("%s has no section %s", name, heading)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	var commands []string
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```sh$\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
 		commands = append(commands, block[1])
 	}
 	return commands

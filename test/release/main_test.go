@@ -1,8 +1,8 @@
 // Copyright 2026 The mqttbridge-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package release builds a snapshot of a release with goreleaser, as `make snapshot` does, and checks all
-// its files. In place of Docker, which needs an engine, it puts a program into PATH that carries out the
+// Package release builds a snapshot of a release with goreleaser, as `make snapshot` does, for some platforms
+// or with -all for all, and checks all its files. In place of Docker, which needs an engine, it puts a program into PATH that carries out the
 // Dockerfile of the release (docker_test.go).
 package release
 
@@ -77,8 +77,15 @@ var buildSnapshot = sync.OnceValues(func() (*snapshot, error) {
 	if err := os.Symlink(self, filepath.Join(bin, "docker")); err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
 	cmd := exec.Command("make", "snapshot")
+	if !*all {
+		path, err := writeSomeTargets(temporary)
+		if err != nil {
+			return nil, err
+		}
+		cmd.Args = append(cmd.Args, "CONFIG="+path)
+	}
+	var out bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr = apiserver.Root(), &out, &out
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), imagesVariable+"="+s.images)
 	if err := cmd.Run(); err != nil {

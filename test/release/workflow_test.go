@@ -156,7 +156,7 @@ func TestReleasesPage_Files_AreThoseOfTheSnapshot(t *testing.T) {
 	}
 	_, table, _ := strings.Cut(string(data), "\n## Files\n")
 	table, _, _ = strings.Cut(table, "\n## ")
-	for program, platforms := range programs() {
+	for program, platforms := range releasePlatforms() {
 		row := regexp.MustCompile("(?m)^\\| `" + program + "_VERSION_PLATFORM.tar.gz`.*$").FindString(table)
 		for _, platform := range platforms {
 			if !strings.Contains(row, "`"+platform+"`") {
@@ -168,7 +168,7 @@ func TestReleasesPage_Files_AreThoseOfTheSnapshot(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"install.yaml", "crds.yaml", "checksums.txt", "checksums.txt.sigstore.json", "mqttbridge-operator-VERSION.tgz", "PROGRAM_VERSION_PLATFORM.cdx.json"} {
-		if !strings.Contains(table, fmt.Sprintf("| `%s` |", name)) {
+		if !strings.Contains(table, "| `"+name+"` |") {
 			t.Errorf("the table lacks %s", name)
 		}
 	}
