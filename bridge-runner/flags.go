@@ -25,10 +25,32 @@ type options struct {
 	group                 groupOptions
 }
 
+// usageHead is the help before the descriptions of the flags. main runs the commands.
+const usageHead = `usage: bridge-runner --bridge FILE [flags]
+       bridge-runner --bridges DIRECTORY [flags]
+       bridge-runner COMMAND [arguments]
+
+Runs MQTT bridges from their MQTTBridge manifests. The commands run no bridge:
+
+  check      check manifests, and with --connect their servers
+  explain    show the path of a topic through the rules of a manifest
+  import     turn the bridges of Mosquitto, NanoMQ, EMQX or HiveMQ Edge into manifests
+  convert    turn manifests of earlier releases into manifests of this release
+  peer-key   make the key pair of this machine for --peer
+
+"bridge-runner COMMAND -h" describes a command. The flags of a runner:
+
+`
+
+// usageHint is the last line of a message about wrong arguments. The help is longer than a screen, and
+// would hide the message.
+const usageHint = `"bridge-runner -h" lists the commands and the flags.`
+
 func parseFlags(args []string, usage io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bridge-runner", flag.ContinueOnError)
 	flags.SetOutput(usage)
+	flags.Usage = func() {}
 	flags.StringVar(&o.bridge, "bridge", "", "the `file` with the MQTTBridge manifest; required, unless --bridges is set")
 	flags.StringVar(&o.bridges, "bridges", "", "the `directory` with the manifests of many bridges, in files *.yaml, *.yml and *.json with one MQTTBridge each; the process runs all of them, and applies added, changed and removed files")
 	flags.StringVar(&o.secrets, "secrets", "", "the `directory` with the values that the manifest refers to; the file <name>/<key> holds the key of a Secret, configMaps/<name>/<key> the key of a ConfigMap, and clusterTrustBundles/<name>/ca.crt a ClusterTrustBundle; with --bridges, these files are in the directory <namespace> of the bridge")
@@ -40,25 +62,35 @@ func parseFlags(args []string, usage io.Writer) (options, error) {
 	o.peer.define(flags)
 	o.group.define(flags)
 	flags.BoolVar(&o.version, "version", false, "print the version and exit")
-	if err := flags.Parse(args); err != nil || o.version {
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(usage, usageHead)
+		flags.PrintDefaults()
 		return o, err
+	case err != nil:
+		_, _ = fmt.Fprintln(usage, usageHint)
+		return o, err
+	case o.version:
+		return o, nil
 	}
-	if problem := o.problem(flags.NArg()); problem != "" {
-		_, _ = fmt.Fprintln(usage, "bridge-runner:", problem)
-		flags.Usage()
+	if problem := o.problem(flags.Args()); problem != "" {
+		_, _ = fmt.Fprintf(usage, "bridge-runner: %s\n%s\n", problem, usageHint)
 		return o, errors.New("usage")
 	}
 	return o, nil
 }
 
 // problem returns the reason why the arguments are invalid. It is empty if they are valid.
-// arguments is the number of arguments that are not flags.
-func (o *options) problem(arguments int) string {
+// arguments are the arguments that are not flags.
+func (o *options) problem(arguments []string) string {
 	switch {
-	case arguments > 0:
-		return "arguments other than flags are not allowed"
+	case len(arguments) > 0 && o.bridge == "" && o.bridges == "":
+		return fmt.Sprintf("%q is no command; name a manifest by --bridge FILE, or write one of the commands check, explain, import, convert and peer-key as the first argument", arguments[0])
+	case len(arguments) > 0:
+		return fmt.Sprintf("the argument %q is no flag; remove it, or put the manifests of several bridges into the directory of --bridges", arguments[0])
 	case o.bridge == "" && o.bridges == "":
-		return "--bridge or --bridges is required"
+		return "--bridge or --bridges is required; name a manifest by --bridge FILE, or a directory of manifests by --bridges DIRECTORY"
 	case o.bridge != "" && o.bridges != "":
 		return "--bridge and --bridges exclude each other; to run one more bridge, put its manifest into the directory of --bridges"
 	case o.bridges != "" && o.kubernetes:

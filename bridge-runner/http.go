@@ -36,7 +36,7 @@ func serve(opts options, endpoints *report.Endpoints, log *slog.Logger) (stop fu
 func serveOn(address, flag string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listening on the address of %s: %w", flag, err)
+		return nil, fmt.Errorf("listening on the address of %s: %w; set %s to an address of this machine, with a free port", flag, err, flag)
 	}
 	server := httpserver.New(httpserver.Guard(handler))
 	go func() {

@@ -61,7 +61,7 @@ func TestServe_AddressInUse_NamesTheFlag(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	_, err = serve(options{listen: "127.0.0.1:0", metricsListen: l.Addr().String()}, healthy(), slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "--metrics-listen") {
+	if err == nil || !strings.Contains(err.Error(), "set --metrics-listen to an address of this machine, with a free port") {
 		t.Errorf("%v", err)
 	}
 }

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"io"
 	"strings"
 	"testing"
@@ -41,12 +43,39 @@ func TestParseFlags_BridgeOrBridges_ExactlyOneIsRequired(t *testing.T) {
 		{"", "--bridge or --bridges is required"},
 		{"--bridge x --bridges y", "exclude each other"},
 		{"--bridges x --kubernetes", "--kubernetes and --bridges exclude each other"},
-		{"--bridge x y", "arguments other than flags are not allowed"},
+		{"--bridge x y", `the argument "y" is no flag; remove it, or put the manifests`},
+		{"chekc -f x", `"chekc" is no command; name a manifest by --bridge FILE, or write one of the commands check, explain`},
+		{"--brigde x", "flag provided but not defined: -brigde"},
 	} {
 		var usage strings.Builder
 		_, err := parseFlags(strings.Fields(tc.args), &usage)
 		if (err == nil) != (tc.want == "") || !strings.Contains(usage.String(), tc.want) {
 			t.Errorf("%q: %v: %s", tc.args, err, &usage)
+		}
+	}
+}
+
+// A message about wrong arguments is not followed by the whole help, which would hide it.
+func TestParseFlags_WrongArguments_HintNamesTheHelp(t *testing.T) {
+	for _, args := range []string{"", "chekc", "--brigde x", "--delay-reads=maybe"} {
+		var out strings.Builder
+		if _, err := parseFlags(strings.Fields(args), &out); err == nil {
+			t.Errorf("%q is accepted", args)
+		}
+		if got := out.String(); !strings.HasSuffix(got, usageHint+"\n") || strings.Count(got, "\n") != 2 {
+			t.Errorf("%q: want the message and the hint, got %q", args, got)
+		}
+	}
+}
+
+func TestParseFlags_Help_ListsCommandsAndFlags(t *testing.T) {
+	var out strings.Builder
+	if _, err := parseFlags([]string{"-h"}, &out); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("-h: %v", err)
+	}
+	for _, want := range []string{"\n  check ", "\n  explain ", "\n  import ", "\n  convert ", "\n  peer-key ", "\n  -bridges directory", "\n  -version"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the help lacks %q:\n%s", want, &out)
 		}
 	}
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -26,6 +27,9 @@ var errStopping = errors.New("stopping")
 // waits until the context ends.
 func runBridge(ctx context.Context, opts options) error {
 	m, err := config.Load(opts.bridge)
+	if refused := (*config.RefusedError)(nil); !opts.kubernetes && errors.As(err, &refused) {
+		return fmt.Errorf("%w; \"bridge-runner check -f %s\" shows the line of each error", err, opts.bridge)
+	}
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 var importUsage = usage{
@@ -49,6 +50,12 @@ func (c *Import) Define(flags *flag.FlagSet) {
 func (c *Import) Problem(sources []string) string {
 	if len(sources) == 0 {
 		return "name at least one FILE"
+	}
+	if c.local == "" {
+		return ""
+	}
+	if _, err := manifest.ParseURL(c.local); err != nil {
+		return fmt.Sprintf("the value %q of --local is not the URL of a server: %v", c.local, err)
 	}
 	return ""
 }
@@ -108,7 +115,7 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 		results[i] = result
 	}
 	status := Done
-	w := &importWriter{Import: c, out: out}
+	w := &importWriter{Import: c, out: out, fault: fault}
 	for i, result := range results {
 		s := summary{source: sources[i]}
 		s.findings(fault, result.Findings)
@@ -139,8 +146,9 @@ func inFile(source string, err error) error {
 // importWriter writes imported bridges.
 type importWriter struct {
 	*Import
-	out     io.Writer
-	written bool // whether out has a manifest
+	// out receives the manifests without -o, and fault the names of the files with it.
+	out, fault io.Writer
+	written    bool // whether out has a manifest
 }
 
 // bridge writes the manifest of a bridge and its Secrets.
@@ -160,7 +168,12 @@ func (w *importWriter) bridge(b *draft.Bridge, source string) error {
 		}
 	}
 	if w.output != "-" {
-		return createFile(filepath.Join(w.output, b.Manifest.Name+".yaml"), text)
+		path := filepath.Join(w.output, b.Manifest.Name+".yaml")
+		if err := createFile(path, text); err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(w.fault, "%s: line %d: the bridge is written to %s\n", source, b.Line, path)
+		return nil
 	}
 	if w.written {
 		text = append([]byte("---\n"), text...)

@@ -105,6 +105,9 @@ func TestImport_Output_IsWrittenOnce(t *testing.T) {
 		t.Errorf("the standard output has %s", &out)
 	}
 	for _, name := range []string{"site-a.yaml", "site-b.yaml"} {
+		if want := "the bridge is written to " + filepath.Join(dir, name) + "\n"; !strings.Contains(messages.String(), want) {
+			t.Errorf("the messages lack %q:\n%s", want, &messages)
+		}
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -213,6 +216,7 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		"two formats":    {[]string{both}, Failed, "the file may be a configuration of hivemq-edge or mosquitto"},
 		"missing file":   {[]string{"--from", "nanomq", file + "x"}, Failed, "empty.confx"},
 		"output no dir":  {[]string{"../importer/testdata/mosquitto/minimal.conf", "-o", file}, Failed, "creating a directory"},
+		"no scheme":      {[]string{"--local", "localhost:1883", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "localhost:1883" of --local is not the URL of a server: a server's URL must start with mqtt://`},
 		"several faults": {[]string{"../importer/testdata/nanomq/fault-qos.conf"}, Failed, "fault-qos.conf: line 4, column 64"},
 	} {
 		var out, messages bytes.Buffer

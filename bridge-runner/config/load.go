@@ -132,6 +132,9 @@ func decode(asJSON []byte, head *head) (*Manifest, error) {
 	if ofOperator {
 		ignored, unknown = pathsOf(unknown), nil
 	}
+	for i := range unknown {
+		unknown[i] = fmt.Errorf("%w; correct its name or remove it", unknown[i])
+	}
 	if err := errors.Join(append(unknown, err)...); err != nil {
 		return nil, err
 	}

@@ -62,12 +62,13 @@ func (w *world) introduction() string {
 	return fmt.Sprintf(`
   The manifest of the bridge is %s
   The log of the runner is      %s
+  The page of the bridge is     %s
   The runner applies changes of the manifest while it runs. Try these commands in another terminal:
 
     curl --silent %s
     curl --silent %s | grep mqttbridge_messages
 
-`, w.manifest, w.runnerLog(), w.state.url("/status"), w.state.url("/metrics"))
+`, w.manifest, w.runnerLog(), w.state.url("/"), w.state.url("/status"), w.state.url("/metrics"))
 }
 
 func (w *world) losePrimary(ctx context.Context, v *view, g *gaps) (err error) {

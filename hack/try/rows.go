@@ -58,5 +58,13 @@ func (w *world) rows() (table []string, summary string) {
 	}
 	summary = fmt.Sprintf("%d messages/s arrive, %d wait, longest gap of the last %.0f s: %d ms", rate, max(acknowledged-arrived, 0), gapSpan.Seconds(), gap)
 	table = append(table, "    "+summary, "")
-	return table, cmp.Or(now.inUse(), "no remote server") + " is in use, " + summary
+	return table, w.serverInUse(now) + ", " + summary
+}
+
+// serverInUse says which server the runner uses.
+func (w *world) serverInUse(now state) string {
+	if !w.runner.current().running() {
+		return "the runner does not run"
+	}
+	return cmp.Or(now.inUse(), "no remote server") + " is in use"
 }

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,7 @@ type trial struct {
 	output    strings.Builder
 	manifest  string
 	addresses []string // of all programs
+	pages     int      // that were read
 }
 
 // startTrial executes the first command of the README in a process group of its own, as a shell does.
@@ -81,6 +83,7 @@ func (r *trial) signal(s syscall.Signal) error { return syscall.Kill(-r.cmd.Proc
 
 var (
 	manifestLine = regexp.MustCompile(`The manifest of the bridge is (\S+)`)
+	pageLine     = regexp.MustCompile(`The page of the bridge is +(http://\S+)`)
 	commandLine  = regexp.MustCompile(`^ {4}((?:curl|kill) .*)`)
 	addressText  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
@@ -99,6 +102,9 @@ func (r *trial) until(text string) (executed string) {
 			}
 			r.addresses = append(r.addresses, addressText.FindAllString(string(content), -1)...)
 		}
+		if found := pageLine.FindStringSubmatch(line); found != nil {
+			r.checkPage(found[1])
+		}
 		if found := commandLine.FindStringSubmatch(line); found != nil {
 			r.addresses = append(r.addresses, addressText.FindAllString(line, -1)...)
 			out, err := exec.Command("sh", "-c", found[1]).CombinedOutput()
@@ -113,6 +119,21 @@ func (r *trial) until(text string) (executed string) {
 	}
 	r.t.Fatalf("the output ends without %q:\n%s", text, r.output.String())
 	return ""
+}
+
+// checkPage checks that the page shows the bridge.
+func (r *trial) checkPage(url string) {
+	r.t.Helper()
+	response, err := http.Get(url) //nolint:gosec,noctx // the address that the program shows
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	page, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(page), "cloud-1") {
+		r.t.Errorf("%s: %s, %v:\n%s", url, response.Status, err, page)
+	}
+	r.pages++
 }
 
 // end reads the rest of the output, and checks that no program and no file is left.
@@ -163,6 +184,9 @@ func (r *trial) checkNothingLost() {
 func TestTry_ServersAndRunnerKilled_NothingIsLost(t *testing.T) {
 	r := startTrial(t, "--quick")
 	executed := r.until("killing the primary")
+	if r.pages != 1 {
+		t.Errorf("%d pages were read, want 1:\n%s", r.pages, r.output.String())
+	}
 	for _, want := range []string{`"cloud-3"`, "mqttbridge_messages_forwarded_total"} {
 		if !strings.Contains(executed, want) {
 			t.Errorf("the proposed commands do not print %s:\n%s", want, executed)

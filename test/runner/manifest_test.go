@@ -49,7 +49,7 @@ func TestManifest_Invalid_IsRefusedWithFieldValueAndRemedy(t *testing.T) {
 		name, manifest string
 		words          []string
 	}{
-		{"an unknown field", head + "  remote: {primary: {url: \"mqtt://b\"}, colour: red}\n  localToRemote: [{filter: x}]\n", []string{"colour"}},
+		{"an unknown field", head + "  remote: {primary: {url: \"mqtt://b\"}, colour: red}\n  localToRemote: [{filter: x}]\n", []string{"spec.remote.colour", "correct its name or remove it", "bridge-runner check -f "}},
 		{"an unknown scheme", head + "  remote: {primary: {url: \"http://b\"}}\n  localToRemote: [{filter: x}]\n", []string{"spec.remote.primary.url", "http://b", "mqtts://"}},
 		{"nothing to forward", head + "  remote: {primary: {url: \"mqtt://b\"}}\n", []string{"spec.localToRemote", "remoteToLocal"}},
 		{"a bound that is too large", head + "  remote: {primary: {url: \"mqtt://b\"}, failover: {connectTimeoutSeconds: 301}}\n  localToRemote: [{filter: x}]\n", []string{"spec.remote.failover.connectTimeoutSeconds", "301", "300"}},

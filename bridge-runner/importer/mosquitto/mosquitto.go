@@ -5,6 +5,7 @@
 package mosquitto
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,10 +91,12 @@ func ofBroker(option string) bool {
 }
 
 // parse reads lines of an option and its value. It returns the options of the broker, the options of
-// each connection, and the unknown options before the first connection.
+// each connection, and the unknown options before the first connection; or an error that has all faults
+// of the lines.
 func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field, err error) {
 	broker = &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	var current *tree.Field
+	var faults []error
 	number := 0
 	for raw := range strings.Lines(strings.TrimPrefix(string(data), "\uFEFF")) {
 		number++
@@ -112,13 +115,13 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 		ofBridge = ofBridge || strings.HasPrefix(option, "bridge_")
 		switch {
 		case text == "":
-			return nil, nil, nil, tree.Errorf(number, column, "the option %s has no value; write it after a space", option)
+			faults = append(faults, tree.Errorf(number, column, "the option %s has no value; write it after a space", option))
 		case option == "connection":
 			f.Key = strings.Fields(text)[0]
 			f.Value = &tree.Value{Kind: tree.Object, Line: number, Column: column}
 			for _, c := range connections {
 				if c.Key == f.Key {
-					return nil, nil, nil, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, c.Line)
+					faults = append(faults, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, c.Line))
 				}
 			}
 			connections, current = append(connections, f), f
@@ -129,17 +132,17 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 				broker.Fields = append(broker.Fields, f)
 			}
 		case current == nil:
-			return nil, nil, nil, tree.Errorf(number, column, "the option %s belongs to a bridge, but no connection precedes it; write connection NAME before it", option)
+			faults = append(faults, tree.Errorf(number, column, "the option %s belongs to a bridge, but no connection precedes it; write connection NAME before it", option))
 		default:
 			if name != "" {
 				f.Key = name
 			}
 			if err := addOption(current.Value, f); err != nil {
-				return nil, nil, nil, err
+				faults = append(faults, err)
 			}
 		}
 	}
-	return broker, connections, unknown, nil
+	return broker, connections, unknown, errors.Join(faults...)
 }
 
 // addOption adds an option to a connection. Topics are a list; of other options the last one
