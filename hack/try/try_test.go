@@ -124,7 +124,7 @@ func (r *trial) until(text string) (executed string) {
 // checkPage checks that the page shows the bridge.
 func (r *trial) checkPage(url string) {
 	r.t.Helper()
-	response, err := http.Get(url) //nolint:gosec,noctx // the address that the program shows
+	response, err := http.Get(url)
 	if err != nil {
 		r.t.Fatal(err)
 	}
