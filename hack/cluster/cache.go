@@ -70,10 +70,10 @@ func binDir() (string, error) {
 // small change, Go's own build cache rebuilds the others quickly.
 func cacheKey(hack string, components []component) (string, error) {
 	digest := sha256.New()
-	fmt.Fprintln(digest, runtime.Version(), runtime.GOARCH)
+	_, _ = fmt.Fprintln(digest, runtime.Version(), runtime.GOARCH)
 	var modules []string
 	for _, c := range components {
-		fmt.Fprintln(digest, c.name, c.module, c.pkg, c.tags)
+		_, _ = fmt.Fprintln(digest, c.name, c.module, c.pkg, c.tags)
 		if !slices.Contains(modules, c.module) {
 			modules = append(modules, c.module)
 		}
@@ -102,7 +102,7 @@ func hashFile(digest io.Writer, module, file string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(digest, module, filepath.Base(file), len(content))
+	_, _ = fmt.Fprintln(digest, module, filepath.Base(file), len(content))
 	_, err = digest.Write(content)
 	return err
 }

@@ -12,7 +12,7 @@ func TestCacheKey_ChangedPinOrSource_Changes(t *testing.T) {
 	tool := []component{{name: "tool", module: "tools/tool", pkg: "."}}
 	write := func(name, content string) {
 		t.Helper()
-		path := filepath.Join(hack, "tools/tool", name)
+		path := filepath.Join(hack, "tools", "tool", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}

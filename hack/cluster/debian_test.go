@@ -11,7 +11,7 @@ import (
 func TestInstallPackages_AptGetFails_ErrorNamesTheRemedy(t *testing.T) {
 	dir := t.TempDir()
 	const script = "#!/bin/sh\necho 'Could not resolve deb.debian.org'\nexit 100\n"
-	if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir) // without dpkg-query, so that all packages are missing

@@ -118,7 +118,7 @@ func (p process) stop(first syscall.Signal) error {
 
 // startTime returns the start time of a running process. A zombie does not count as running.
 func startTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0, err
 	}

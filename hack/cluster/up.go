@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -145,8 +144,6 @@ func startServices(bin string, services []service) error {
 
 // printUse prints the settings with which the user reaches the cluster.
 func printUse(bin string) {
-	fmt.Println(strings.Join([]string{
-		"export KUBECONFIG=" + kubeconfigPath,
-		"export PATH=" + bin + ":$PATH",
-	}, "\n"))
+	fmt.Println("export KUBECONFIG=" + kubeconfigPath)
+	fmt.Println("export PATH=" + bin + ":$PATH")
 }

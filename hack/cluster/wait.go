@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -56,7 +57,7 @@ func clusterReady(bin string) []check {
 
 func kubectl(ctx context.Context, bin string, args ...string) error {
 	common := []string{"--kubeconfig", kubeconfigPath, "--cache-dir", filepath.Join(stateDir, "kubectl"), "--request-timeout=5s"}
-	return execute(ctx, filepath.Join(bin, "kubectl"), append(common, args...)...)
+	return execute(ctx, filepath.Join(bin, "kubectl"), slices.Concat(common, args)...)
 }
 
 // lookupAPIServer resolves the API server's name with the cluster's DNS.

@@ -36,8 +36,8 @@ func newAdministrator(t *testing.T) *administrator {
 		must(t, err)
 		must(t, release.Install(context.Background(), operatorImage))
 	})
-	env := guideEnv(t, t.TempDir(), metav1.NamespaceDefault)
-	a.env = append(env, "PATH="+filepath.Join(shared.Root, "bin")+string(os.PathListSeparator)+pathOf(env))
+	a.env = guideEnv(t, t.TempDir(), metav1.NamespaceDefault)
+	a.env = append(a.env, "PATH="+filepath.Join(shared.Root, "bin")+string(os.PathListSeparator)+pathOf(a.env))
 	return a
 }
 

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
@@ -49,8 +50,9 @@ func TestInstallation_ChangedFromHelmToKustomizeAndBack_KeepsBridges(t *testing.
 	}
 	i.refused(install, "invalid ownership metadata")
 	i.mustRun(install + " --take-ownership")
-	apiserver.Eventually(t, "the API server has the same bridge", func(context.Context) (bool, error) {
-		return i.exists(bridge) && bridge.UID == uid, nil
+	apiserver.Eventually(t, "the API server has the same bridge", func(ctx context.Context) (bool, error) {
+		err := server.Client.Get(ctx, client.ObjectKeyFromObject(bridge), bridge)
+		return err == nil && bridge.UID == uid, client.IgnoreNotFound(err)
 	})
 	i.mustRun(uninstall)
 	i.mustRun(install) // Helm owns the CRD again

@@ -14,7 +14,7 @@ import (
 func TestInstallAedes_NpmFails_ErrorNamesTheRemedy(t *testing.T) {
 	npm := filepath.Join(t.TempDir(), "npm")
 	const script = "#!/bin/sh\necho 'getaddrinfo ENOTFOUND'\nexit 1\n"
-	if err := os.WriteFile(npm, []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(npm, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("MQTTBRIDGE_CACHE", t.TempDir())

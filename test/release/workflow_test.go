@@ -4,7 +4,6 @@
 package release
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
