@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 )
 
 // incident returns the series of half an hour of plant/press. A runner ends and the other one takes
@@ -48,7 +48,7 @@ func (w *world) reports(ready, degraded, place float64) []sample {
 	operator := in(load(w.t, "operator/1-running"), "pod", "operator-1", "job", "operator")
 	var bridge []sample
 	for _, s := range operator {
-		if strings.HasPrefix(s.labels.Get(labels.MetricName), "mqttbridge_bridge_") {
+		if strings.HasPrefix(s.labels.Get(model.MetricNameLabel), "mqttbridge_bridge_") {
 			bridge = append(bridge, s)
 		}
 	}
@@ -70,7 +70,7 @@ func (w *world) tookOver(recording string) []sample {
 		member = with(w.t, member, 1, "mqttbridge_member_peer_connected")
 	}
 	for _, s := range member {
-		if strings.HasPrefix(s.labels.Get(labels.MetricName), "mqttbridge_member_") {
+		if strings.HasPrefix(s.labels.Get(model.MetricNameLabel), "mqttbridge_member_") {
 			samples = append(samples, s)
 		}
 	}
@@ -95,7 +95,7 @@ func applyEvents(from, to []sample) []sample {
 	out := slices.Clone(from)
 	for i, s := range out {
 		value, ok := later[s.labels.Hash()]
-		message := strings.HasPrefix(s.labels.Get(labels.MetricName), "mqttbridge_forwarding_latency_")
+		message := strings.HasPrefix(s.labels.Get(model.MetricNameLabel), "mqttbridge_forwarding_latency_")
 		if change := math.Abs(value - s.value); ok && !message && change < 5 && change == math.Trunc(change) {
 			out[i].value = value
 		}

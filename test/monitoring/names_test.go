@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
@@ -61,7 +61,7 @@ func problems(query string) (out []string) {
 		for _, s := range selectors(within) {
 			known, ok := labelsOf(s.Name)
 			for _, name := range names {
-				if ok && name != labels.MetricName && !slices.Contains(known, name) {
+				if ok && name != model.MetricNameLabel && !slices.Contains(known, name) {
 					out = append(out, s.Name+" has no label "+name)
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/mqttbridge/mqttbridge-operator/internal/metriclist"
@@ -25,7 +26,7 @@ func TestRecordings_AllMetrics_MatchTheList(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(strings.TrimPrefix(filepath.ToSlash(file), "testdata/"), ".prom")
 		for _, s := range load(t, name) {
-			metric := familyOf(s.labels.Get(labels.MetricName))
+			metric := familyOf(s.labels.Get(model.MetricNameLabel))
 			if got[metric] == nil {
 				got[metric] = map[string]bool{}
 			}
@@ -42,7 +43,7 @@ func TestRecordings_AllMetrics_MatchTheList(t *testing.T) {
 			t.Errorf("no scrape has %s", m.Name)
 		}
 		for label := range got[m.Name] {
-			if !slices.Contains(append(append([]string{labels.MetricName, "le"}, metriclist.HostLabels...), m.Labels...), label) {
+			if !slices.Contains(append(append([]string{model.MetricNameLabel, "le"}, metriclist.HostLabels...), m.Labels...), label) {
 				t.Errorf("%s has the label %s, which is not in the list", m.Name, label)
 			}
 		}

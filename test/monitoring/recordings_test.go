@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 )
@@ -88,7 +89,7 @@ func with(t *testing.T, samples []sample, value float64, name string, pairs ...s
 }
 
 func matches(s sample, name string, pairs []string) bool {
-	if s.labels.Get(labels.MetricName) != name {
+	if s.labels.Get(model.MetricNameLabel) != name {
 		return false
 	}
 	for i := 0; i < len(pairs); i += 2 {

@@ -39,19 +39,19 @@ func documented(t *testing.T, heading string) []string {
 	return documentedIn(t, "docs/releases.md", heading)
 }
 
-func documentedIn(t *testing.T, name, heading string) []string {
+func documentedIn(t *testing.T, path, heading string) []string {
 	t.Helper()
-	page, err := os.ReadFile(filepath.Join(apiserver.Root(), name))
+	page, err := os.ReadFile(filepath.Join(apiserver.Root(), path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, text, ok := strings.Cut(string(page), "\n## "+heading+"\n")
 	if !ok {
-		t.Fatalf("%s has no section %s", name, heading)
+		t.Fatalf("%s has no section %s", path, heading)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	var commands []string
-	for _, block := range regexp.MustCompile("(?ms)^```sh$\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
 		commands = append(commands, block[1])
 	}
 	return commands
