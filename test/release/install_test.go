@@ -51,7 +51,7 @@ func documentedIn(t *testing.T, path, heading string) []string {
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	var commands []string
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?\n)```$").FindAllStringSubmatch(text, -1) {
 		commands = append(commands, block[1])
 	}
 	return commands
