@@ -61,7 +61,7 @@ func newClient(endpoint string) (*client, error) {
 		return nil, err
 	}
 	c := &client{url: url, headers: headers, http: &http.Client{Timeout: timeout, CheckRedirect: noRedirect, Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, ForceAttemptHTTP2: true, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
 	}}}
 	switch name, value := variable("COMPRESSION"); value {
 	case "gzip":

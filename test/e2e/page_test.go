@@ -20,6 +20,7 @@ func TestPage_PortForwardAndProxy_ShowTheState(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ready()
+	w.kubectl("wait", "pods", "--selector=app.kubernetes.io/instance="+bridgeName, "--for=condition=Ready", "--timeout=60s") // the runner reports before the kubelet
 	want := "<h1><bdi>" + w.namespace + "/" + bridgeName + "</bdi></h1>"
 	client := &http.Client{Timeout: eventTimeout, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return shared.DialPod(ctx, w.namespace, "app.kubernetes.io/instance="+bridgeName, 8080)
