@@ -27,6 +27,14 @@ func (m *Machine) bury(p *member, byRefusal bool) {
 	p.deadAt = m.now
 }
 
+// mayBeOld reports whether a proof of a death may be older than the freeze after which this member of a Pair has
+// stepped down. since is the step at which the connection or the Dial that proves it began. Another process of the
+// other machine may have become active since, so that the member dials again. With a Lease, the API server has the
+// first word.
+func (m *Machine) mayBeOld(since uint64) bool {
+	return m.cfg.Pair != nil && m.state == SteppedDown && since < m.doubt.seq
+}
+
 // disprove treats the holder of the Lease as alive again if it has written the Lease after a refused
 // connection has proven its death. A write that is observed soon afterwards may be older, unless another
 // member has held the Lease in between.

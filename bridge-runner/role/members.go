@@ -153,11 +153,16 @@ func (m *Machine) learnOfPeer(e Event) {
 		p.connected, p.replaced, p.endedAt, p.dialAt = false, true, m.now, m.now.Add(m.cfg.Heartbeat())
 		m.askReplacing(p.id.Pod)
 	case PeerGoodbye:
-		m.bury(m.know(e.From), false)
+		p := m.know(e.From)
+		if m.mayBeOld(p.connectedSeq) {
+			p.connected, p.endedAt, p.dialAt = false, m.now, m.now
+			return
+		}
+		m.bury(p, false)
 	case DialFailed:
 		p := m.know(e.To)
 		p.dialing, p.refuses, p.unreached = false, e.Dead, p.dialled
-		if e.Dead && !p.connected && (p.refusalProves || m.cfg.Pair != nil) {
+		if e.Dead && !p.connected && (p.refusalProves || m.cfg.Pair != nil) && !m.mayBeOld(p.dialled) {
 			m.bury(p, true)
 		}
 	}

@@ -156,3 +156,38 @@ func TestPair_FrozenAgainWhileSteppedDown_WaitsForTheWholeTimeout(t *testing.T) 
 		t.Errorf("the member activates %s after the freeze, want %s", wait, timeout)
 	}
 }
+
+// The other machine says goodbye, starts again, and becomes active by its timeout while this member is frozen. When
+// this member continues, it reads the goodbye first.
+func TestPair_GoodbyeReadAfterAFreeze_ProvesNothing(t *testing.T) {
+	for _, timeout := range []time.Duration{0, time.Minute} {
+		frozen := func() *script {
+			s := pairScript(t, true, timeout)
+			s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+			s.m.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, s.now)
+			s.after(2*time.Minute).m.Step(Froze{}, s.now)
+			return s.is(SteppedDown)
+		}
+		s := frozen()
+		s.does(PeerGoodbye{peer}, Dial{}).is(SteppedDown)
+		s.m.Step(PeerConnected{ID{peer.Pod, "2"}, Announcement{State: Active, Term: Term{0, 5}}}, s.now)
+		s.is(Standby)
+
+		s = frozen()
+		s.does(PeerGoodbye{peer}, Dial{})
+		s.m.Step(DialFailed{To: peer, Dead: true}, s.now)
+		s.is(Active)
+	}
+}
+
+// A Dial was refused before the freeze, and its result is read afterwards.
+func TestPair_RefusalReadAfterAFreeze_ProvesNothing(t *testing.T) {
+	s := pairScript(t, true, time.Minute)
+	s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+	s.m.Step(PeerConnected{peer, Announcement{State: Standby, Warm: true}}, s.now)
+	s.does(PeerEnded{From: peer}, Dial{})
+	s.after(2*time.Minute).m.Step(Froze{}, s.now)
+	s.does(DialFailed{To: peer, Dead: true}, Dial{}).is(SteppedDown)
+	s.m.Step(DialFailed{To: peer, Dead: true}, s.now)
+	s.is(Active)
+}
