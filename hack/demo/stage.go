@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"time"
 
@@ -98,16 +99,51 @@ func (s *stage) useCluster(ctx context.Context) error {
 		say("using the cluster of context %s", s.choice.Context)
 	} else {
 		say("starting the local cluster; the first start builds it, which takes some 20 minutes on two cores")
-		say("meanwhile, make try in another terminal shows the failover without Kubernetes in about a minute")
 		say("to use your own cluster instead: make demo CONTEXT=name DEMO_FLAGS=--operator-image=IMAGE")
 	}
-	if s.cluster, err = s.choice.Open(ctx, root, os.Stderr); err != nil {
+	err = meanwhile(func() (err error) {
+		s.cluster, err = s.choice.Open(ctx, root, os.Stderr)
+		return err
+	}, warmStart, func() {
+		if s.choice.Context == "" {
+			showTry(ctx)
+		}
+	})
+	if err != nil {
 		return err
 	}
 	if s.cluster.Started {
 		s.onCleanUp("the local cluster", s.cluster.Down)
 	}
 	return nil
+}
+
+// warmStart is the time after which the local cluster has started if its programs were built before.
+const warmStart = time.Minute
+
+// meanwhile does the work, and shows something if the work takes longer than a time.
+func meanwhile(work func() error, longerThan time.Duration, show func()) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(longerThan):
+	}
+	show()
+	return <-done
+}
+
+// showTry shows the failover without Kubernetes. A failure does not end the demo: the build needs all
+// processors, so that the times of make try can be too short.
+func showTry(ctx context.Context) {
+	say("the cluster is still being built; meanwhile, make try shows the failover without Kubernetes")
+	try := exec.CommandContext(ctx, "make", "try")
+	try.Stdout, try.Stderr = os.Stdout, os.Stderr
+	if err := try.Run(); err != nil {
+		say("make try: %v", err)
+	}
+	say("waiting until the cluster is built")
 }
 
 // checkMachine returns an error if the demo uses the local cluster and this machine cannot run it.

@@ -4,9 +4,31 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
+	"time"
 )
+
+func TestMeanwhile_WorkThatIsLong_ShowsOnce(t *testing.T) {
+	failed := errors.New("failed")
+	for _, long := range []bool{true, false} {
+		shown := make(chan struct{}, 2)
+		longerThan := time.Hour
+		if long {
+			longerThan = 0
+		}
+		err := meanwhile(func() error {
+			if long {
+				<-shown // ends only after show
+			}
+			return failed
+		}, longerThan, func() { shown <- struct{}{} })
+		if !errors.Is(err, failed) || len(shown) != 0 {
+			t.Errorf("long %t: error %v, shown %d times more", long, err, len(shown))
+		}
+	}
+}
 
 func TestCheckMachine_NoLocalCluster_NamesTheAlternatives(t *testing.T) {
 	for _, c := range []struct {
