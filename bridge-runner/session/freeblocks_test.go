@@ -1,0 +1,97 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+)
+
+// The standby learns the blocks late. The messages that are sent meanwhile must be in blocks that it suspects before and
+// after.
+func TestQoS2Blocks_OfferedAndNotYetShared_MessagesUseOnlySuspectedBlocks(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.Window = 1000
+		l := p.new()
+		l.s.OnFreeQoS2BlocksRequest(func() {})
+		l.publish(message(2, "x"))
+		free := l.s.OfferFreeQoS2Blocks()
+		n := 1
+		for l.s.Publish(message(2, "x"), time.Now()) == Sent {
+			n++
+		}
+		if n%blockSize != 0 || free.has(n) || !free.has(n+1) {
+			t.Errorf("%d messages are sent while the blocks %b are offered as free", n, free)
+		}
+	})
+}
+
+// QoS 1 messages without an acknowledgement may have the next identifiers, so that the next free one is in a block that
+// is not one of the next blocks. Its message must not wait forever.
+func TestQoS2Blocks_NextIdentifiersAreInUse_BlockOfTheFreeOneIsOffered(t *testing.T) {
+	var o outgoingState
+	b := &o.blocks
+	b.request = func() {}
+	b.reset()
+	for range 10 * blockSize {
+		o.add(&Outgoing{qos: 1}, o.nextID(1))
+	}
+	o.lastLowID = 1 // the identifiers have begun again
+	for range 2 {
+		free := b.offer(0, o.lastLowID, o.qos2InFlight)
+		b.suspected, b.usable, b.requested = ^free, ^free, false
+		if id := o.nextID(2); id > 0 {
+			return
+		}
+	}
+	t.Error("the message waits after two offers")
+}
+
+// The bridge returns to a server that shares its sessions with the one that it leaves. The other process has learned
+// free blocks before the server turned out to hold messages in them.
+func TestQoS2Blocks_MessagesOfAnotherServerAreFound_BlocksAreOfferedAgain(t *testing.T) {
+	for name, all := range map[string]bool{"one message": false, "all identifiers": true} {
+		t.Run(name, func(t *testing.T) {
+			p, other := newPeer(t, packet.V5), newPeer(t, packet.V5)
+			p.cfg.State.AssumeFreeQoS2Blocks(allBlocks)
+			next := p.resume()
+			requested := make(chan bool, 1)
+			next.s.OnFreeQoS2BlocksRequest(func() { requested <- true })
+			next.s.ShareFreeQoS2Blocks(next.s.OfferFreeQoS2Blocks())
+			var l *link
+			if all {
+				l = other.resume() // an earlier process may have had messages
+			} else {
+				l = other.new()
+				l.publish(message(2, "x"))
+				l.c.Want("PUBLISH 1 qos2 t=x")
+			}
+			l.cut()
+			l.s.State().Abandon(next.s)
+			select {
+			case <-requested:
+			default:
+				t.Fatal("the blocks are not offered again")
+			}
+			if free := next.s.OfferFreeQoS2Blocks(); free.has(1) {
+				t.Errorf("the blocks %b are offered as free", free)
+			}
+		})
+	}
+}
+
+// The rules publish at QoS 1 only, but the earlier process had QoS 2 messages: its rules were others. A Mosquitto that
+// holds as many messages as it may would drop the next message, also one of QoS 1.
+func TestStaleQoS2_RulesPublishAtQoS1AndBlocksAreSuspected_MessageWaits(t *testing.T) {
+	delayBackgroundReleases(t)
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.PublishQoS = 1
+		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(1))
+		l := p.resume()
+		l.publishWhenReleased(message(1, "x"), ids(1, blockSize))
+		l.c.Want("PUBLISH 4097 qos1 t=x")
+	})
+}
