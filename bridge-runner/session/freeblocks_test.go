@@ -4,6 +4,7 @@
 package session
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -93,5 +94,69 @@ func TestStaleQoS2_RulesPublishAtQoS1AndBlocksAreSuspected_MessageWaits(t *testi
 		l := p.resume()
 		l.publishWhenReleased(message(1, "x"), ids(1, blockSize))
 		l.c.Want("PUBLISH 4097 qos1 t=x")
+	})
+}
+
+// A trial has an identifier outside the blocks. If the server may hold one, the next process must release it before it
+// sends newer messages.
+func TestQoS2Blocks_TrialIsDropped_NothingIsFree(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		p.cfg.AckTimeout = 200 * time.Millisecond
+		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(1))
+		m := message(2, "x")
+		l := p.resume()
+		l.wantResult(Full, m)
+		l.s.flusher.Flush()
+		_ = l.wantOver() // the server has not answered the PUBRELs
+		p.cfg.AckTimeout = time.Minute
+		l = p.resume()
+		l.publish(m)
+		l.wantTrial("x")
+		l.cut()
+		p.cfg.State.Forget(m)
+		if free := l.s.OfferFreeQoS2Blocks(); free != 0 {
+			t.Errorf("the blocks %b are free", free)
+		}
+		if got := p.cfg.State.Held(); got.None || got.Free != 0 {
+			t.Errorf("after the session: %+v", got)
+		}
+	})
+}
+
+// The same holds for the trial on another server that shares its sessions with this one.
+func TestStaleIDs_TrialIsAddedToSuspectedBlocks_MessagesWaitForIt(t *testing.T) {
+	var s staleIDs
+	s.addAll(Blocks(1))
+	s.add(minTrialID)
+	if blocks, known := s.blocks(); known {
+		t.Errorf("only the blocks %b are suspected", blocks)
+	}
+	released := s.release(&Session{})
+	if !slices.Contains(released, minTrialID) {
+		t.Errorf("%d identifiers are released, without the one of the trial", len(released))
+	}
+}
+
+// The next process must release the messages in flight, and cannot trust a session that this process has not used.
+func TestHeld_SessionIsUnusedOrHasMessagesInFlight_NothingIsTrusted(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		check := func(when string, want Held) {
+			t.Helper()
+			if got := p.cfg.State.Held(); got != want {
+				t.Errorf("%s: %+v, want %+v", when, got, want)
+			}
+		}
+		check("not used", Held{})
+		l := p.resume()
+		l.cut()
+		check("resumed, and nothing released", Held{Used: true})
+		l = p.new()
+		m := message(2, "x")
+		l.publish(m)
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		l.cut()
+		check("in flight", Held{Used: true})
+		p.new().cut()
+		check("a new session", Held{Used: true, None: true, Free: allBlocks})
 	})
 }
