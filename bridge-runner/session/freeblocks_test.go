@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	v5 "github.com/eclipse/paho.golang/packets"
+
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/test/script"
 )
 
 // The standby learns the blocks late. The messages that are sent meanwhile must be in blocks that it suspects before and
@@ -158,5 +161,28 @@ func TestHeld_SessionIsUnusedOrHasMessagesInFlight_NothingIsTrusted(t *testing.T
 		check("in flight", Held{Used: true})
 		p.new().cut()
 		check("a new session", Held{Used: true, None: true, Free: allBlocks})
+	})
+}
+
+// A server ends the session at the PUBREL of a message that it holds. The bridge returns to a server that shares its
+// sessions with this one: it would treat a new message under the same identifier as the one that it holds.
+func TestReleaseOn_IdentifierIsRetired_IsNotUsedOnTheNextServer(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		next := newPeer(t, p.cfg.Version)
+		next.new().cut() // it begins the session that both servers share
+		l := p.new()
+		m := message(2, "x")
+		l.publish(m)
+		l.c.Want("PUBLISH 1 qos2 t=x")
+		l.c.Send(script.Ack(v5.PUBREC, 1, 0))
+		l.c.Want("PUBREL 1")
+		l.cut()
+		p.cfg.State.GiveUp(m)
+		other := next.resume()
+		if !p.cfg.State.ReleaseOn(other.s) {
+			t.Error("the server counts as one that holds no messages")
+		}
+		other.publish(message(2, "y"))
+		other.c.Want("PUBLISH 2 qos2 t=y")
 	})
 }
