@@ -166,23 +166,70 @@ func TestHeld_SessionIsUnusedOrHasMessagesInFlight_NothingIsTrusted(t *testing.T
 
 // A server ends the session at the PUBREL of a message that it holds. The bridge returns to a server that shares its
 // sessions with this one: it would treat a new message under the same identifier as the one that it holds.
-func TestReleaseOn_IdentifierIsRetired_IsNotUsedOnTheNextServer(t *testing.T) {
-	versions(t, func(t *testing.T, p *peer) {
-		next := newPeer(t, p.cfg.Version)
-		next.new().cut() // it begins the session that both servers share
-		l := p.new()
-		m := message(2, "x")
-		l.publish(m)
-		l.c.Want("PUBLISH 1 qos2 t=x")
-		l.c.Send(script.Ack(v5.PUBREC, 1, 0))
-		l.c.Want("PUBREL 1")
-		l.cut()
-		p.cfg.State.GiveUp(m)
-		other := next.resume()
-		if !p.cfg.State.ReleaseOn(other.s) {
-			t.Error("the server counts as one that holds no messages")
-		}
-		other.publish(message(2, "y"))
-		other.c.Want("PUBLISH 2 qos2 t=y")
+func TestAbandonAndReleaseOn_IdentifierIsRetired_IsNotUsedOnTheNextServer(t *testing.T) {
+	for name, release := range map[string]func(*State, *Session) bool{
+		"the latest server": func(s *State, next *Session) bool { s.Abandon(next); return true },
+		"the one before it": (*State).ReleaseOn,
+	} {
+		t.Run(name, func(t *testing.T) {
+			versions(t, func(t *testing.T, p *peer) {
+				next := newPeer(t, p.cfg.Version)
+				next.new().cut() // it begins the session that both servers share
+				l := p.new()
+				m := message(2, "x")
+				l.publish(m)
+				l.c.Want("PUBLISH 1 qos2 t=x")
+				l.c.Send(script.Ack(v5.PUBREC, 1, 0))
+				l.c.Want("PUBREL 1")
+				l.cut()
+				p.cfg.State.GiveUp(m)
+				other := next.resume()
+				if !release(p.cfg.State, other.s) {
+					t.Error("the server counts as one that holds no messages")
+				}
+				other.publish(message(2, "y"))
+				other.c.Want("PUBLISH 2 qos2 t=y")
+			})
+		})
+	}
+}
+
+// A server that does not answer a ping says nothing about QoS 2 if no PUBREL waits for its answer. A QoS 1 message that did
+// not wait then could be dropped by a Mosquitto.
+func TestStaleQoS2_PingUnansweredWithoutUnansweredPubrels_QoS1MessageWaitsOnNextConnection(t *testing.T) {
+	for name, released := range map[string]int{"no PUBREL": 0, "some PUBRELs are answered": 3} {
+		t.Run(name, func(t *testing.T) {
+			versions(t, func(t *testing.T, p *peer) {
+				p.cfg.PublishQoS = 2
+				p.cfg.KeepAlive, p.cfg.PingTimeout = 500*time.Millisecond, 200*time.Millisecond
+				m := message(1, "x")
+				l := p.resume()
+				if released > 0 {
+					l.wantResult(Full, m)
+					l.s.flusher.Flush()
+					l.sendPubcomps(qos2IDs()[:released])
+				}
+				if err := l.wantOver(); err == nil || err.Reason != "PingTimeout" {
+					t.Fatalf("ended by %v", err)
+				}
+				p.cfg.KeepAlive, p.cfg.PingTimeout = time.Minute, time.Minute
+				l = p.resume()
+				l.publishWhenReleased(m, qos2IDs()[released:])
+			})
+		})
+	}
+}
+
+// The free blocks of the earlier process are valid for its session only. A server may keep that session although the
+// bridge asks for a new one.
+func TestStaleQoS2_ServerKeepsTheSessionAtACleanStart_EarlierFreeBlocksAreNotTrusted(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		p.cfg.PublishQoS = 2
+		p.cfg.State.AssumeFreeQoS2Blocks(^Blocks(1))
+		p.cfg.CleanStart = true
+		p.resume().cut()
+		p.cfg.CleanStart = false
+		l := p.resume()
+		l.publishWhenReleased(message(1, "x"), qos2IDs())
 	})
 }
