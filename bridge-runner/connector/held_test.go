@@ -114,3 +114,21 @@ func TestHeld_ServerHasTheSessionOfAnEarlierClientID_IsNotClean(t *testing.T) {
 		}
 	}
 }
+
+// The session of the earlier client identifier may hold messages. A change of the settings before the first connection
+// must not make the bridge forget it.
+func TestRecalled_EarlierClientIDAndSettingsChangeBeforeTheFirstConnection_IsUsedFirst(t *testing.T) {
+	x := newSide(t, 1)
+	filters("f")(&x.Settings)
+	x.Failover.RetryMax = 200 * time.Millisecond
+	x.ClientID = otherID
+	x.Recalled = map[string]failover.Knowledge{"a": {Active: true, ClientID: bridgeID}}
+	x.run()
+	_ = x.accept(0, bridgeID).Close()
+	x.want("failed 0")
+	x.change(func(s *Settings) { s.Session = "changed" })
+	a := x.accept(0, bridgeID)
+	a.Send(script.Connack(true, nil))
+	x.want("connected 0")
+	_ = a.Close()
+}
