@@ -19,7 +19,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
-// If this process trusted knowledge that is not the latest, a server could treat a new message as the one that it holds
+// If this process trusted knowledge that is not the latest, a server could treat a new message as the message that it holds
 // under the same packet identifier, and drop it.
 func TestKnowledge_OfAnotherMember_TrustsFreeBlocksOfTheServerInUseOnlyIfTheyAreTheLatest(t *testing.T) {
 	earlier := &peer.Knowledge{Sides: map[string]peer.SideKnowledge{manifest.SideRemote: {

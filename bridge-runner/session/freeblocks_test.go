@@ -54,7 +54,7 @@ func TestQoS2Blocks_NextIdentifiersAreInUse_BlockOfTheFreeOneIsOffered(t *testin
 	t.Error("the message waits after two offers")
 }
 
-// The bridge returns to a server that shares its sessions with the one that it leaves. The other process has learned
+// The bridge returns to a server that shares its sessions with the server that it leaves. The other process has learned
 // free blocks before the server turned out to hold messages in them.
 func TestQoS2Blocks_MessagesOfAnotherServerAreFound_BlocksAreOfferedAgain(t *testing.T) {
 	for name, all := range map[string]bool{"one message": false, "all identifiers": true} {
@@ -165,7 +165,7 @@ func TestHeld_SessionIsUnusedOrHasMessagesInFlight_NothingIsTrusted(t *testing.T
 }
 
 // A server ends the session at the PUBREL of a message that it holds. The bridge returns to a server that shares its
-// sessions with this one: it would treat a new message under the same identifier as the one that it holds.
+// sessions with this one: it would treat a new message under the same identifier as the held message.
 func TestAbandonAndReleaseOn_IdentifierIsRetired_IsNotUsedOnTheNextServer(t *testing.T) {
 	for name, release := range map[string]func(*State, *Session) bool{
 		"the latest server": func(s *State, next *Session) bool { s.Abandon(next); return true },
