@@ -277,6 +277,11 @@ func openSession(t *testing.T, gate *session.Gate) (*session.Session, *script.Co
 	if s == nil {
 		t.FailNow()
 	}
-	s.Start(struct{ session.Handler }{}) // the server sends no messages
+	s.Start(idle{}) // the server sends no messages
 	return s, conn
 }
+
+// idle is the handler of a session without messages from its server.
+type idle struct{ session.Handler }
+
+func (idle) Ready() {}

@@ -89,3 +89,46 @@ func TestRenew_EarlierClientIDIsRefused_WantedOneIsReported(t *testing.T) {
 	subscribed(t, n, []byte{1}, "f")
 	x.want("replaced", "uses "+otherID)
 }
+
+// The next process uses the client identifier of the settings on a server that is not in use. There, this process has
+// ended the session of an earlier identifier, which says nothing about the other session.
+func TestHeld_ServerHasTheSessionOfAnEarlierClientID_IsNotClean(t *testing.T) {
+	x, a := newSource(t, 2)
+	x.force("b")
+	b := x.connect(1)
+	subscribed(t, b, []byte{1}, "f")
+	x.want("switched 1")
+	leave(a)
+	x.changeClientID(otherID)
+	n := x.prepare(1, false, 1)
+	wantUnsubscribe(t, b, "f")
+	leave(n)
+	c := x.complete(1, b)
+	x.ended(1, bridgeID)
+	x.stop()
+	leave(c)
+	<-x.stopped
+	for name, want := range map[string]bool{"a": false, "b": true} {
+		if got := x.Held()[name]; got.None != want {
+			t.Errorf("server %s: %+v, want none: %t", name, got, want)
+		}
+	}
+}
+
+// The session of the earlier client identifier may hold messages. A change of the settings before the first connection
+// must not make the bridge forget it.
+func TestRecalled_EarlierClientIDAndSettingsChangeBeforeTheFirstConnection_IsUsedFirst(t *testing.T) {
+	x := newSide(t, 1)
+	filters("f")(&x.Settings)
+	x.Failover.RetryMax = 200 * time.Millisecond
+	x.ClientID = otherID
+	x.Recalled = map[string]failover.Knowledge{"a": {Active: true, ClientID: bridgeID}}
+	x.run()
+	_ = x.accept(0, bridgeID).Close()
+	x.want("failed 0")
+	x.change(func(s *Settings) { s.Session = "changed" })
+	a := x.accept(0, bridgeID)
+	a.Send(script.Connack(true, nil))
+	x.want("connected 0")
+	_ = a.Close()
+}
