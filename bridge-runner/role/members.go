@@ -155,7 +155,7 @@ func (m *Machine) learnOfPeer(e Event) {
 	case PeerGoodbye:
 		p := m.know(e.From)
 		if m.mayBeOld(p.connectedSeq) {
-			p.connected, p.endedAt, p.dialAt = false, m.now, m.now
+			m.learnOfPeer(PeerEnded{From: e.From})
 			return
 		}
 		m.bury(p, false)
