@@ -12,10 +12,11 @@ import (
 	"net/textproto"
 	neturl "net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 const (
@@ -102,12 +103,6 @@ func receiverURL(endpoint string) (string, error) {
 	return u.String(), nil
 }
 
-// headerName is the form of the name of a header (RFC 9110 section 5.1).
-var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-
-// isControl reports whether a character must not be in the value of a header.
-func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-
 // readHeaders reads headers in the form name=value,name=value with percent-encoded values.
 func readHeaders() (http.Header, error) {
 	name, value := variable("HEADERS")
@@ -119,7 +114,7 @@ func readHeaders() (http.Header, error) {
 		header, text, ok := strings.Cut(pair, "=")
 		text, err := neturl.PathUnescape(strings.TrimSpace(text))
 		header = strings.TrimSpace(header)
-		if !ok || err != nil || !headerName.MatchString(header) || strings.ContainsFunc(text, isControl) { // the value may be a secret
+		if !ok || err != nil || !httpguts.ValidHeaderFieldName(header) || !httpguts.ValidHeaderFieldValue(text) { // the value may be a secret
 			return nil, fmt.Errorf("%s: entry %d is not in the form name=value, with the name of an HTTP header and a percent-encoded value", name, i+1)
 		}
 		out[textproto.CanonicalMIMEHeaderKey(header)] = []string{text}
