@@ -102,12 +102,12 @@ func TestTransport_EachKind_ForwardsAndFailsOver(t *testing.T) {
 	}
 }
 
-// The payloads of messages of 64 KiB are in buffers that are used again. The runner has the race
+// The payloads of messages of 32 KiB are in buffers that are used again. The runner has the race
 // detector, with which a buffer is overwritten when it is released. WebSocket over TLS is left out:
 // Mosquitto 2.0 sends large messages too slowly over it.
 func TestTransport_LargeMessages_ArriveUnchangedOverALossAndASwitch(t *testing.T) {
 	t.Parallel()
-	const size, rate = 64 << 10, 40
+	const size, rate = 32 << 10, 20
 	pki := mqtttest.NewPKI(t)
 	for _, w := range []way{
 		{name: "mqtt"},
