@@ -96,8 +96,8 @@ verify: manifests generate api-docs monitoring chart ## Fail if a generated file
 
 .PHONY: test
 test: vet ## Run all tests: unit, integration with a real API server, and, as root on Linux, end to end.
-	$(MAKE) test-32bit
 	go -C hack/cluster run . packages
+	$(MAKE) test-32bit
 	go -C hack/cluster run . build envtest
 	$(MAKE) -j2 test-modules compile-ahead
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
