@@ -97,8 +97,7 @@ verify: manifests generate api-docs monitoring chart ## Fail if a generated file
 .PHONY: test
 test: vet ## Run all tests: unit, integration with a real API server, and, as root on Linux, end to end.
 	go -C hack/cluster run . packages
-	$(MAKE) test-32bit
-	go -C hack/cluster run . build envtest
+	$(MAKE) -j2 test-32bit compile-envtest
 	$(MAKE) -j2 test-modules compile-ahead
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
 
@@ -113,23 +112,28 @@ test-modules:
 	go -C test/page test ./...
 	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C kubectl-mqttbridge test -p 1 -timeout=20m ./...
 
-# Most tests wait most of their time. Meanwhile, this compiles with the processor time that they leave.
+# Most tests wait most of their time. Meanwhile, these compile with the processor time that they leave.
+.PHONY: compile-envtest
+compile-envtest:
+	$(IDLE) go -C hack/cluster run . build envtest
+
 .PHONY: compile-ahead
 compile-ahead:
 	$(IDLE) $(MAKE) cross
 	$(if $(LOCAL_CLUSTER),$(IDLE) go -C hack/cluster run . build)
 
-# Linux on amd64 is checked by vet. The tests run on Linux only, so that other systems compile the programs alone.
+# Linux on amd64 is checked by vet, and test/release builds for linux/arm/v7 and windows/amd64. The tests run on Linux
+# only, so that other systems compile the programs alone.
 for-each = @for platform in $(1); do echo "go $(2) for $$platform"; \
 	  CGO_ENABLED=0 GOARM=7 GOOS=$${platform%/*} GOARCH=$${platform\#*/} go $(2) -trimpath $(3); done
 
 .PHONY: cross
-cross: ## Compile the programs for the systems and processors of a release, and vet them and their unit tests as 32-bit programs; ALL=1 takes every combination.
+cross: ## Compile the programs for macOS, and vet them and their unit tests as 32-bit programs; ALL=1 takes every system and processor of a release.
 	$(call for-each,linux/arm $(if $(ALL),linux/arm64),vet,. ./api/... ./controllers/... ./bridge-runner/... ./internal/...)
-	$(call for-each,linux/arm64 darwin/arm64 windows/amd64 $(if $(ALL),darwin/amd64),build -o /dev/null,./bridge-runner)
-	$(call for-each,linux/arm64,build -o /dev/null,.)
-	$(call for-each,linux/arm windows/amd64 $(if $(ALL),linux/arm64 darwin/amd64 darwin/arm64),-C kubectl-mqttbridge build -o /dev/null,.)
+	$(call for-each,darwin/arm64 $(if $(ALL),darwin/amd64 linux/arm64 windows/amd64),build -o /dev/null,./bridge-runner)
 	$(call for-each,darwin/arm64 $(if $(ALL),darwin/amd64),build -o /dev/null,./hack/try)
+	$(if $(ALL),$(call for-each,linux/arm64,build -o /dev/null,.))
+	$(if $(ALL),$(call for-each,linux/arm linux/arm64 darwin/amd64 darwin/arm64 windows/amd64,-C kubectl-mqttbridge build -o /dev/null,.))
 
 # An amd64 machine also runs programs for 386, which has the word size and the alignment of arm/v7.
 .PHONY: test-32bit
