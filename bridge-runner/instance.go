@@ -36,7 +36,10 @@ type setup struct {
 	seat *seat
 	// traces makes the spans of the bridge. It is nil if the process makes none.
 	traces *tracing.Bridge
-	// attributes are in each line of the log.
+	// log is the log of the process, and logControl its control, if the process runs one bridge. Otherwise
+	// they are nil, and each bridge has a log with these attributes in each line.
+	log        *slog.Logger
+	logControl *report.LogControl
 	attributes []any
 }
 
@@ -69,8 +72,6 @@ func (s *setup) resolve(m *config.Manifest) (*version, error) {
 // Lock order: the lock of config.Updates, then mu, then the locks of the bridge.
 type instance struct {
 	setup
-	level *slog.LevelVar
-	log   *slog.Logger
 	state *report.State
 	alive atomic.Pointer[liveness]
 	// refused is the manifest that is reported as refused. It is nil if there is none.
@@ -103,10 +104,12 @@ func newInstance(m *config.Manifest, s setup) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{setup: s, level: &slog.LevelVar{}}
-	i.level.Set(v.settings.LogLevel)
-	handler := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: i.level})
-	i.log = report.Async(slog.New(handler).With(s.attributes...))
+	i := &instance{setup: s}
+	if i.log == nil {
+		i.log, i.logControl = report.NewLog(os.Stderr)
+		i.log = i.log.With(s.attributes...)
+	}
+	i.logControl.Set(v.settings.Log.Level, v.settings.Log.JSON)
 	i.state = report.NewState(m.MQTTBridge, report.Runner(), s.metrics)
 	i.reportIgnoredFields(m)
 	i.requested = m
@@ -149,7 +152,7 @@ func (i *instance) Apply(next *config.Manifest, ofPod bool) error {
 	}
 	i.requested = next
 	i.reportIgnoredFields(next)
-	i.level.Set(v.settings.LogLevel)
+	i.logControl.Set(v.settings.Log.Level, v.settings.Log.JSON)
 	if i.pending == nil && i.updateLocked(v) {
 		return nil
 	}

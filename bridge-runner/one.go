@@ -34,7 +34,9 @@ func runBridge(ctx context.Context, opts options) error {
 		return err
 	}
 	registry := report.NewRegistry()
-	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	log, control := report.NewLog(os.Stderr)
+	settings := config.ResolveLog(m.Spec.Runner)
+	control.Set(settings.Level, settings.JSON)
 	defer report.FlushAsync(log, logTimeout)
 	traces := newTraces(registry, log)
 	defer traces.Shutdown(tracing.ShutdownTimeout)
@@ -47,11 +49,11 @@ func runBridge(ctx context.Context, opts options) error {
 		delayReads: opts.delayReads, kubernetes: opts.kubernetes, metrics: report.NewMetrics(),
 		seat:   membership.members().add(m.Namespace + "/" + m.Name),
 		traces: traces.Bridge(m.Namespace, m.Name),
+		log:    log, logControl: control,
 	})
 	if err != nil {
 		return err
 	}
-	defer report.FlushAsync(i.log, logTimeout)
 	stopServers, err := serve(opts, endpointsOf(ctx, i, registry, membership.members()), i.log)
 	if err != nil {
 		return err

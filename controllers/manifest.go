@@ -60,8 +60,8 @@ func runnerSpec(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridgeSpec {
 		spec.DeletionPolicy, spec.DeletionTimeoutSeconds = nil, nil
 	}
 	spec.Runner = nil
-	if r := b.Spec.Runner; r != nil && r.LogLevel != "" {
-		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel}
+	if r := b.Spec.Runner; r != nil && (r.LogLevel != "" || r.LogFormat != "") {
+		spec.Runner = &v1alpha1.Runner{LogLevel: r.LogLevel, LogFormat: r.LogFormat}
 	}
 	if disk(b) != nil { // the runner only knows the directory
 		spec.Buffer = b.Spec.Buffer.DeepCopy()

@@ -93,6 +93,9 @@ func (b *MQTTBridge) WithDefaults() *MQTTBridge {
 	if s.Runner.LogLevel == "" {
 		s.Runner.LogLevel = LogLevelInfo
 	}
+	if s.Runner.LogFormat == "" {
+		s.Runner.LogFormat = LogFormatText
+	}
 	if s.Runner.UpdatePolicy == "" {
 		s.Runner.UpdatePolicy = UpdateAutomatic
 	}

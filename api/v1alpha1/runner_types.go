@@ -153,6 +153,11 @@ type Runner struct {
 	// +optional
 	LogLevel LogLevel `json:"logLevel,omitempty"`
 
+	// logFormat is the format of the runner's log: text, with pairs key=value in each line, or
+	// json, with an object in each line. Default text.
+	// +optional
+	LogFormat LogFormat `json:"logFormat,omitempty"`
+
 	// updatePolicy controls whether a new version of the operator, or a new default image
 	// of the runners, replaces the pod. Automatic replaces it as part of a roll-out over
 	// all bridges. OnSpecChange keeps the image and the pod template until the user changes
@@ -257,4 +262,15 @@ const (
 	LogLevelInfo  LogLevel = "info"
 	LogLevelWarn  LogLevel = "warn"
 	LogLevelError LogLevel = "error"
+)
+
+// LogFormat is the format of the runner's log.
+//
+// +kubebuilder:validation:Enum=text;json
+type LogFormat string
+
+// The log formats.
+const (
+	LogFormatText LogFormat = "text"
+	LogFormatJSON LogFormat = "json"
 )

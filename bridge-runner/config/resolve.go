@@ -39,7 +39,7 @@ func Resolve(s *v1alpha1.MQTTBridgeSpec) (*Settings, error) {
 		BufferQoS0:         *s.Buffer.QoS0WhenDown == v1alpha1.QoS0WhenDownBuffer,
 		MemoryBytes:        int(min(s.Buffer.Memory.Size.Value(), maxMemory)),
 		BlockUnforwardable: *s.Delivery.Unforwardable.Policy == v1alpha1.UnforwardableBlock,
-		LogLevel:           logLevel(s.Runner.LogLevel),
+		Log:                ResolveLog(s.Runner),
 	}
 	if d := s.Delivery.Unforwardable.DeadLetter; d != nil {
 		out.DeadLetterTopic = d.Topic
@@ -95,13 +95,14 @@ func diskBytesPerDirection(volume int64, directions int) int64 {
 	return volume / 10 * 9 / int64(max(directions, 1))
 }
 
-func logLevel(l v1alpha1.LogLevel) slog.Level {
-	var level slog.Level
+// ResolveLog returns the settings of the log of a valid spec whose defaults are resolved.
+func ResolveLog(r *v1alpha1.Runner) Log {
+	out := Log{JSON: r.LogFormat == v1alpha1.LogFormatJSON}
 	// The level is validated. slog uses the same names.
-	if err := level.UnmarshalText([]byte(l)); err != nil {
-		return slog.LevelInfo
+	if err := out.Level.UnmarshalText([]byte(r.LogLevel)); err != nil {
+		out.Level = slog.LevelInfo
 	}
-	return level
+	return out
 }
 
 var versions = map[v1alpha1.ProtocolVersion]packet.Version{

@@ -66,7 +66,7 @@ func minimalSettings(spec *v1alpha1.MQTTBridgeSpec) *Settings {
 	}
 	s := &Settings{
 		Local: side("local", &spec.Local), Remote: side("remote", &spec.Remote),
-		InflightWindow: 256, QoS2Window: 20, MemoryBytes: 8 << 20, LogLevel: slog.LevelInfo,
+		InflightWindow: 256, QoS2Window: 20, MemoryBytes: 8 << 20, Log: Log{Level: slog.LevelInfo},
 	}
 	s.Remote.CleanSession = true // there are no subscriptions
 	s.Remote.PublishQoS = 1
@@ -158,7 +158,8 @@ func TestResolve_Manifests_ReturnsSettingsAsPlainValues(t *testing.T) {
 		{"tracing of all messages", rules, rules + "\n  tracing: {endpoint: \"http://collector:4318\", samplingRatePerMillion: 1000000, topics: Record}", func(s *Settings) {
 			s.Tracing = &Tracing{Endpoint: "http://collector:4318", PerMillion: 1_000_000, Topics: true}
 		}},
-		{"a log level", rules, rules + "\n  runner: {logLevel: debug}", func(s *Settings) { s.LogLevel = slog.LevelDebug }},
+		{"a log level", rules, rules + "\n  runner: {logLevel: debug}", func(s *Settings) { s.Log.Level = slog.LevelDebug }},
+		{"a log format", rules, rules + "\n  runner: {logFormat: json}", func(s *Settings) { s.Log.JSON = true }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			text := strings.Replace(minimal, c.old, c.new, 1)

@@ -43,8 +43,15 @@ type Settings struct {
 	DeadLetterTopic string
 	Notifications   Notifications
 	// Tracing is nil if tracing is off.
-	Tracing  *Tracing
-	LogLevel slog.Level
+	Tracing *Tracing
+	Log     Log
+}
+
+// Log are the settings of the log.
+type Log struct {
+	Level slog.Level
+	// JSON is true if each line is an object of JSON.
+	JSON bool
 }
 
 // Tracing are the settings of spans.

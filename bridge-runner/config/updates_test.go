@@ -229,7 +229,7 @@ spec:
 		{"a default that is written explicitly", `filter: "#"`, `filter: "#", qos: 1`, true},
 		{"another form of a size", "1Gi", "1024Mi", true},
 		{"a deletion policy", "  buffer:", "  deletionPolicy: Drain\n  deletionTimeoutSeconds: 10\n  buffer:", true},
-		{"the resources and the log level", "  buffer:", "  runner: {logLevel: debug, resources: {requests: {cpu: 1}}}\n  buffer:", true},
+		{"the resources and the log", "  buffer:", "  runner: {logLevel: debug, logFormat: json, resources: {requests: {cpu: 1}}}\n  buffer:", true},
 		{"a rule", `filter: "#"`, `filter: "+"`, false},
 		{"a preferred server and another server", `backups: [{url: "mqtt://c"}]`, `backups: [{url: "mqtt://d"}], preferredServer: {name: d}`, false},
 	} {

@@ -62,7 +62,7 @@ func sameVersion(a, b os.FileInfo) bool {
 
 // SameSettings reports whether two specs differ at most in the parts that do not change the
 // [Settings]: the preferred servers, the settings of a deletion, and the settings of the pod. It
-// ignores the log level, too.
+// ignores the level and the format of the log, too.
 func SameSettings(a, b *v1alpha1.MQTTBridgeSpec) bool {
 	x, y := *a, *b
 	x.Local.PreferredServer, x.Remote.PreferredServer = y.Local.PreferredServer, y.Remote.PreferredServer

@@ -23,8 +23,8 @@ const (
 	maxSupplementalGroups = 16
 )
 
-// validateRunner checks the settings of the runner. Except for the log level, they have no
-// effect outside a cluster.
+// validateRunner checks the settings of the runner. Except for the level and the format of the log,
+// they have no effect outside a cluster.
 func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 	if r == nil {
 		return nil
@@ -36,6 +36,9 @@ func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 	if r.LogLevel != "" {
 		errs = append(errs, oneOf(path.Child("logLevel"), r.LogLevel,
 			v1alpha1.LogLevelDebug, v1alpha1.LogLevelInfo, v1alpha1.LogLevelWarn, v1alpha1.LogLevelError)...)
+	}
+	if r.LogFormat != "" {
+		errs = append(errs, oneOf(path.Child("logFormat"), r.LogFormat, v1alpha1.LogFormatText, v1alpha1.LogFormatJSON)...)
 	}
 	if r.UpdatePolicy != "" {
 		errs = append(errs, oneOf(path.Child("updatePolicy"), r.UpdatePolicy, v1alpha1.UpdateAutomatic, v1alpha1.UpdateOnSpecChange)...)

@@ -31,6 +31,7 @@ import (
 // others are the blocks of YAML that are no part of a bridge, by a part of their text, with the reason.
 var others = map[string]string{
 	"cert-manager.io/v1":                        "an object of cert-manager, whose schema is not in this project",
+	"external-secrets.io/v1":                    "an object of External Secrets Operator, whose schema is not in this project",
 	"global:\n  imageRegistry":                  "values of the chart, which test/install checks",
 	"metrics:\n  readers":                       "values of the chart, which test/install checks",
 	"podSpecExtra:\n  dnsPolicy":                "values of the chart, which test/install checks",

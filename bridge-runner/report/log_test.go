@@ -1,0 +1,55 @@
+// Copyright 2026 The mqttbridge-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestLog_FormatChanged_AppliesToTheFollowingLines also covers loggers that were derived before the
+// change, as each part of the runner has one.
+func TestLog_FormatChanged_AppliesToTheFollowingLines(t *testing.T) {
+	var out bytes.Buffer
+	log, control := NewLog(&out)
+	derived := log.With("side", "remote")
+	write := func() string {
+		t.Helper()
+		out.Reset()
+		derived.Debug("a detail")
+		derived.Info("connected", "server", "a \"b\"\n", "took", 1500*time.Millisecond, "error", errors.New("none"), "at", slog.LevelWarn, "names", []string{"a", "b"})
+		FlushAsync(log, time.Minute)
+		return out.String()
+	}
+	if line := write(); !strings.Contains(line, `level=INFO msg=connected side=remote server="a \"b\"\n" took=1.5s error=none at=WARN names="[a b]"`) || strings.Contains(line, "a detail") {
+		t.Errorf("the first format is not text, or the first level is not info: %s", line)
+	}
+	control.Set(slog.LevelDebug, true)
+	lines := strings.Split(strings.TrimSpace(write()), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%q, want two lines", lines)
+	}
+	got := map[string]any{}
+	if err := json.Unmarshal([]byte(lines[1]), &got); err != nil {
+		t.Fatalf("%s: %v", lines[1], err)
+	}
+	if _, err := time.Parse(time.RFC3339Nano, got["time"].(string)); err != nil {
+		t.Error(err)
+	}
+	delete(got, "time")
+	want := map[string]any{"level": "INFO", "msg": "connected", "side": "remote", "server": "a \"b\"\n", "took": "1.5s", "error": "none", "at": "WARN", "names": []any{"a", "b"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	control.Set(slog.LevelWarn, false)
+	if line := write(); line != "" {
+		t.Errorf("the level warn has the line %s", line)
+	}
+}
