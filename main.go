@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,8 @@ const leaderElectionID = "operator.mqttbridge.io"
 // settings are the values of the flags.
 type settings struct {
 	runnerImage     string
-	class           string // empty: bridges without a class
+	pullSecrets     []string // of runners
+	class           string   // empty: bridges without a class
 	maxUnavailable  intstr.IntOrString
 	updateWindows   string   // empty: at any time
 	updateTimeZone  string   // of updateWindows
@@ -85,6 +87,11 @@ func parseFlags() *settings {
 	s := &settings{maxUnavailable: controllers.DefaultMaxUnavailable}
 	flag.StringVar(&s.runnerImage, "runner-image", "",
 		"Image of the bridge-runner pods of all bridges that do not set spec.runner.image. Required.")
+	flag.Func("runner-image-pull-secrets", "Comma-separated list of the Secrets for pulling the image of the bridge-runner pods of all bridges that do not set spec.runner.imagePullSecrets. They are Secrets in the namespaces of the bridges. Default: none.",
+		func(value string) error {
+			s.pullSecrets = list(value)
+			return checkPullSecrets(s.pullSecrets)
+		})
 	flag.StringVar(&s.class, "class", "",
 		"Class of the bridges that this operator reconciles, as in their spec.className. Default: the bridges without a class.")
 	flag.Func("max-unavailable-bridges", "Largest number, or percentage, of the bridges whose pods the operator replaces at the same time when its own version or the default runner image changes. "+
@@ -156,6 +163,20 @@ func policyFlags(p *controllers.Policy) {
 		p.NoTolerations = !allow
 		return err
 	})
+}
+
+// checkPullSecrets returns an error if a Secret cannot have one of the names, or if a name is repeated: the
+// API server would refuse each Deployment.
+func checkPullSecrets(names []string) error {
+	for i, name := range names {
+		if errs := validation.IsDNS1123Subdomain(name); len(errs) > 0 {
+			return fmt.Errorf("%q is not the name of a Secret: %s", name, strings.Join(errs, "; "))
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("%q is in the list twice; remove one of the two", name)
+		}
+	}
+	return nil
 }
 
 // list splits a comma-separated list. Spaces also separate. The result is not nil.
@@ -243,17 +264,18 @@ func newManager(ctx context.Context, config *rest.Config, s *settings) (ctrl.Man
 		}
 	}
 	reconciler := &controllers.Reconciler{
-		Client:         mgr.GetClient(),
-		APIReader:      mgr.GetAPIReader(),
-		Recorder:       mgr.GetEventRecorder(controllers.FieldOwner),
-		RunnerImage:    s.runnerImage,
-		Class:          s.class,
-		Policy:         s.policy,
-		MaxUnavailable: s.maxUnavailable,
-		UpdateWindows:  windows,
-		ClusterID:      cluster,
-		Now:            time.Now,
-		BridgeMetrics:  bridges,
+		Client:            mgr.GetClient(),
+		APIReader:         mgr.GetAPIReader(),
+		Recorder:          mgr.GetEventRecorder(controllers.FieldOwner),
+		RunnerImage:       s.runnerImage,
+		RunnerPullSecrets: s.pullSecrets,
+		Class:             s.class,
+		Policy:            s.policy,
+		MaxUnavailable:    s.maxUnavailable,
+		UpdateWindows:     windows,
+		ClusterID:         cluster,
+		Now:               time.Now,
+		BridgeMetrics:     bridges,
 	}
 	if err := reconciler.SetupWithManager(mgr); err != nil { //nolint:contextcheck // adding indexes before the cache starts does not wait
 		return nil, err

@@ -144,6 +144,14 @@ func TestOperator_WrongUpdateWindows_DoesNotStart(t *testing.T) {
 	}
 }
 
+func TestPullSecrets_WrongList_IsRefusedWithTheName(t *testing.T) {
+	for value, want := range map[string]string{"edge,shared": "", "edge,Shared": `"Shared" is not the name of a Secret`, "edge,shared,edge": `"edge" is in the list twice`} {
+		if err := checkPullSecrets(list(value)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", value, err, want)
+		}
+	}
+}
+
 func TestList_CommaSeparated_IsSplit(t *testing.T) {
 	if got := list("a, b,,c"); !slices.Equal(got, []string{"a", "b", "c"}) {
 		t.Errorf("%q", got)

@@ -108,7 +108,7 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *pla
 			continue
 		}
 		if built == nil {
-			if built, err = build(b, r.RunnerImage); err != nil {
+			if built, err = build(b, r.podDefaults()); err != nil {
 				return nil, err
 			}
 		}

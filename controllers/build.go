@@ -20,8 +20,8 @@ type child interface {
 // The pod's dependencies come before the pod. The claim comes first, because it is the only
 // child that cannot accept every change: if the API server refuses it, no other child has
 // changed. build is pure.
-func build(b *v1alpha1.MQTTBridge, image string) ([]child, error) {
-	runner, err := deployment(b, image)
+func build(b *v1alpha1.MQTTBridge, defaults podDefaults) ([]child, error) {
+	runner, err := deployment(b, defaults)
 	if err != nil {
 		return nil, err
 	}

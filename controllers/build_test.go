@@ -28,7 +28,7 @@ func everything(t *testing.T) *v1alpha1.MQTTBridge {
 
 func built(t *testing.T, b *v1alpha1.MQTTBridge) []child {
 	t.Helper()
-	children, err := build(b, testRunnerImage)
+	children, err := build(b, testDefaults)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,8 +48,8 @@ const (
 )
 
 // deployment returns the Deployment of the bridge's runners.
-func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
-	pod, err := podTemplate(b, image)
+func deployment(b *v1alpha1.MQTTBridge, defaults podDefaults) (*appsv1ac.DeploymentApplyConfiguration, error) {
+	pod, err := podTemplate(b, defaults)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func deployment(b *v1alpha1.MQTTBridge, image string) (*appsv1ac.DeploymentApply
 
 // podTemplate returns the pod template of the runner. Each change of it replaces the pod.
 // Therefore it depends only on the part of the spec that podSpecHash covers.
-func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
+func podTemplate(b *v1alpha1.MQTTBridge, defaults podDefaults) (*corev1ac.PodTemplateSpecApplyConfiguration, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 
 	labels := maps.Clone(runner.PodLabels)
@@ -86,7 +86,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	}
 	maps.Copy(labels, childLabels(b.Name))
 
-	container, err := runnerContainer(&runner, image)
+	container, err := runnerContainer(&runner, defaults.image)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +121,7 @@ func podTemplate(b *v1alpha1.MQTTBridge, image string) (*corev1ac.PodTemplateSpe
 	if err := schedule(spec, &runner); err != nil {
 		return nil, err
 	}
+	pullWith(spec, &runner, defaults.pullSecrets)
 	if b.Spec.HasStandby() {
 		spread(b, spec, &runner)
 	}
@@ -208,8 +209,21 @@ func runnerResources(runner *v1alpha1.Runner) *corev1.ResourceRequirements {
 	}}
 }
 
-// schedule sets the fields that control the choice of the pod's node, its priority and the
-// Secrets for its image.
+// pullWith sets the Secrets for pulling the image.
+func pullWith(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner, defaults []string) {
+	names := defaults
+	if len(runner.ImagePullSecrets) > 0 {
+		names = nil
+		for _, secret := range runner.ImagePullSecrets {
+			names = append(names, secret.Name)
+		}
+	}
+	for _, name := range names {
+		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(name))
+	}
+}
+
+// schedule sets the fields that control the choice of the pod's node, and its priority.
 func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner) error {
 	for _, toleration := range tolerations(runner.Tolerations) {
 		converted, err := convert[corev1ac.TolerationApplyConfiguration](&toleration)
@@ -217,9 +231,6 @@ func schedule(spec *corev1ac.PodSpecApplyConfiguration, runner *v1alpha1.Runner)
 			return err
 		}
 		spec.WithTolerations(converted)
-	}
-	for _, secret := range runner.ImagePullSecrets {
-		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(secret.Name))
 	}
 	if len(runner.NodeSelector) > 0 {
 		spec.WithNodeSelector(runner.NodeSelector)

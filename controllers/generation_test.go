@@ -92,7 +92,7 @@ func TestGeneration_ChangeOfThePod_ReachesTheRunningPodWithTheHashOfTheNext(t *t
 // The manifest is for the pod template that the Deployment keeps while it waits for a roll-out.
 func TestWantedFingerprint_KeptTemplate_IsOfItsManifest(t *testing.T) {
 	b := newBridge("default", "plant")
-	p, err := newPlan(b, "image", &Policy{})
+	p, err := newPlan(b, podDefaults{image: "image"}, &Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,17 +68,17 @@ type revision struct {
 }
 
 // of returns a hash of the part of all pod templates that the operator determines: its code,
-// and the default image of the runners.
-func (r *revision) of(image string) (string, error) {
+// and the default image of the runners with its Secrets.
+func (r *revision) of(defaults podDefaults) (string, error) {
 	r.once.Do(func() {
 		var templates struct {
 			One, Two *corev1ac.PodTemplateSpecApplyConfiguration
 		}
-		if templates.One, r.err = podTemplate(&v1alpha1.MQTTBridge{}, image); r.err != nil {
+		if templates.One, r.err = podTemplate(&v1alpha1.MQTTBridge{}, defaults); r.err != nil {
 			return
 		}
 		two := &v1alpha1.MQTTBridge{Spec: v1alpha1.MQTTBridgeSpec{Replicas: ptr.To[int32](2)}}
-		if templates.Two, r.err = podTemplate(two, image); r.err != nil {
+		if templates.Two, r.err = podTemplate(two, defaults); r.err != nil {
 			return
 		}
 		r.hash, r.err = hashOf(&templates)

@@ -30,6 +30,9 @@ const (
 	operatorUser    = "system:serviceaccount:mqttbridge-system:mqttbridge-operator"
 )
 
+// testDefaults are the settings of the pods of an operator that sets only the image.
+var testDefaults = podDefaults{image: testRunnerImage}
+
 // All tests of this package share the API server, which is nil if none can run, and the
 // operator, which has only the rights of config/rbac/role.yaml.
 var (

@@ -107,7 +107,7 @@ func withoutMark(text string) string {
 func TestStripChild_CalledTwice_KeepsTheFingerprint(t *testing.T) {
 	b, _ := forwardingBridge(t)
 	b.SetDefaultClientIDs(operator.ClusterID)
-	p, err := newPlan(b, testRunnerImage, &operator.Policy)
+	p, err := newPlan(b, testDefaults, &operator.Policy)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,9 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// RunnerImage is the image of runners whose bridge sets no image.
 	RunnerImage string
+	// RunnerPullSecrets are the names of the Secrets for pulling the image of runners whose bridge sets
+	// no imagePullSecrets, each once.
+	RunnerPullSecrets []string
 	// Class is the class of bridges that are reconciled: all others are ignored. It is empty
 	// for bridges without a class.
 	Class string
@@ -91,6 +94,16 @@ type Reconciler struct {
 	standbys standbyBook
 	marks    markBook
 	revision revision
+}
+
+// podDefaults are the settings of pods whose bridge does not set them.
+type podDefaults struct {
+	image       string
+	pullSecrets []string
+}
+
+func (r *Reconciler) podDefaults() podDefaults {
+	return podDefaults{image: r.RunnerImage, pullSecrets: r.RunnerPullSecrets}
 }
 
 // Reconcile makes one pass over one bridge, as the package comment describes.

@@ -188,23 +188,23 @@ func (r *Reconciler) planFor(b *v1alpha1.MQTTBridge) (*plan, error) {
 	if p := r.plans.lookup(b); p != nil {
 		return p, nil
 	}
-	p, err := newPlan(b, r.RunnerImage, &r.Policy)
+	p, err := newPlan(b, r.podDefaults(), &r.Policy)
 	if err != nil {
 		return nil, err
 	}
 	return r.plans.keep(client.ObjectKeyFromObject(b), p), nil
 }
 
-func newPlan(b *v1alpha1.MQTTBridge, image string, policy *Policy) (*plan, error) {
+func newPlan(b *v1alpha1.MQTTBridge, defaults podDefaults, policy *Policy) (*plan, error) {
 	p := &plan{uid: b.UID, generation: b.Generation, annotations: b.Annotations}
 	if p.invalid = validate(b); len(p.invalid) > 0 {
 		return p, nil
 	}
 	var err error
-	if p.forbidden, err = policy.check(b, image); err != nil || len(p.forbidden) > 0 {
+	if p.forbidden, err = policy.check(b); err != nil || len(p.forbidden) > 0 {
 		return p, err
 	}
-	children, err := build(b, image)
+	children, err := build(b, defaults)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func BenchmarkNewPlan(b *testing.B) {
 		b.Run(p.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := newPlan(p.bridge, testRunnerImage, &Policy{}); err != nil {
+				if _, err := newPlan(p.bridge, testDefaults, &Policy{}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -84,7 +84,7 @@ func TestNewPlan_OneBridge_AllocatesLittleMemory(t *testing.T) {
 			got := ^uint64(0)
 			for range 10 {
 				got = min(got, allocatedBytes(func() {
-					if _, err := newPlan(p.bridge, testRunnerImage, &Policy{}); err != nil {
+					if _, err := newPlan(p.bridge, testDefaults, &Policy{}); err != nil {
 						t.Fatal(err)
 					}
 				}))

@@ -38,7 +38,7 @@ func TestPlanner_ReplicaWithoutTheLead_HasThePlanWhenItLeads(t *testing.T) {
 		t.Errorf("the planner has ended with %v; want an end when the replica leads", err)
 	}
 	p := standby.plans.lookup(b)
-	if again, err := newPlan(b, standby.RunnerImage, &standby.Policy); err != nil || standby.plans.keep(client.ObjectKeyFromObject(b), again) != p {
+	if again, err := newPlan(b, standby.podDefaults(), &standby.Policy); err != nil || standby.plans.keep(client.ObjectKeyFromObject(b), again) != p {
 		t.Errorf("a second plan of the same version replaces the first, or fails: %v", err)
 	}
 	if standby.plans.lookup(other) != nil {

@@ -47,7 +47,7 @@ func (p *Policy) permitsAll() bool {
 }
 
 // check returns the values of a bridge that the policy forbids.
-func (p *Policy) check(b *v1alpha1.MQTTBridge, image string) (field.ErrorList, error) {
+func (p *Policy) check(b *v1alpha1.MQTTBridge) (field.ErrorList, error) {
 	var errs field.ErrorList
 	runner, at := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{}), field.NewPath("spec", "runner")
 	if p.Images != nil && runner.Image != "" && !slices.ContainsFunc(p.Images, func(entry string) bool { return coversImage(entry, runner.Image) }) {
@@ -65,7 +65,7 @@ func (p *Policy) check(b *v1alpha1.MQTTBridge, image string) (field.ErrorList, e
 	if p.Secrets == nil {
 		return errs, nil
 	}
-	template, err := podTemplate(b, image)
+	template, err := podTemplate(b, podDefaults{}) // the Secrets of the operator's choice are permitted
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func TestPolicy_Values_AreRefusedWithFieldValueAndRemedy(t *testing.T) {
 		"a Secret that is a part": {Policy{Secrets: []string{"data"}}, login, "data;"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			errs, err := c.policy.check(c.bridge, testRunnerImage)
+			errs, err := c.policy.check(c.bridge)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestPolicy_Values_AreRefusedWithFieldValueAndRemedy(t *testing.T) {
 // The policy must know every Secret that the API can bring into the pod.
 func TestPolicy_Secrets_IncludeEveryReference(t *testing.T) {
 	b := everything(t)
-	template, err := podTemplate(b, testRunnerImage)
+	template, err := podTemplate(b, testDefaults)
 	if err != nil {
 		t.Fatal(err)
 	}

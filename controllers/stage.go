@@ -53,7 +53,7 @@ func (r *Reconciler) stage(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan,
 // stageTemplate is the part of stage for the pod template.
 func (r *Reconciler) stageTemplate(ctx context.Context, b *v1alpha1.MQTTBridge, p *plan, live *appsv1.Deployment) (*staged, error) {
 	bridge := client.ObjectKeyFromObject(b)
-	revision, err := r.revision.of(r.RunnerImage)
+	revision, err := r.revision.of(r.podDefaults())
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +94,8 @@ func (r *Reconciler) stageTemplate(ctx context.Context, b *v1alpha1.MQTTBridge, 
 	return s, nil
 }
 
-// keepImage lets a change of the spec keep the image of the running pod while no bridge works
-// with the operator's default image yet. The roll-out replaces the image later. It does not keep the
+// keepImage lets a change of the spec keep the image of the running pod, and the Secrets that it was
+// pulled with, while no bridge works with the operator's default image yet. The roll-out replaces the image later. It does not keep the
 // image of a runner without a group when a standby is added: only the operator's own image is known to
 // join a group, and an earlier runner ends because it does not know the arguments.
 func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *staged, live *appsv1.Deployment) error {
@@ -118,7 +118,11 @@ func (r *Reconciler) keepImage(ctx context.Context, b *v1alpha1.MQTTBridge, s *s
 	if i < 0 {
 		return nil
 	}
-	kept, err := deployment(b, containers[i].Image)
+	defaults := podDefaults{image: containers[i].Image}
+	for _, secret := range complete.Spec.Template.Spec.ImagePullSecrets {
+		defaults.pullSecrets = append(defaults.pullSecrets, secret.Name)
+	}
+	kept, err := deployment(b, defaults)
 	if err != nil {
 		return err
 	}

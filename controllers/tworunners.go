@@ -160,7 +160,7 @@ func (r *Reconciler) stageStrategy(ctx context.Context, b *v1alpha1.MQTTBridge, 
 		return err
 	}
 	if s.deployment == nil {
-		if s.deployment, err = deployment(b, r.RunnerImage); err != nil {
+		if s.deployment, err = deployment(b, r.podDefaults()); err != nil {
 			return err
 		}
 	}

@@ -177,7 +177,7 @@ var everyArgument = []string{
 	"--set=leaderElection.namespace=leases,maxUnavailableBridges=5,updateTimeZone=Europe/Berlin,class=edge,clusterID=berlin",
 	`--set-json=updateWindows=[{"schedule":"0 2 * * 6","durationMinutes":240}]`, "--set=watchNamespaces={a,b}",
 	"--set=policy.allowedImages={a/},policy.allowedPriorityClasses={b},policy.allowedServiceAccounts={c},policy.allowedSecrets={d-*},policy.allowTolerations=false",
-	"--set=log.level=debug,log.format=console,metrics.bridges=false", "--set-json=extraArgs=[\"--zap-stacktrace-level=panic\"]",
+	"--set=log.level=debug,log.format=console,metrics.bridges=false", "--set-json=runner.imagePullSecrets=[{\"name\":\"e\"},{\"name\":\"f\"}]", "--set-json=extraArgs=[\"--zap-stacktrace-level=panic\"]",
 }
 
 func TestChart_Arguments_AreAcceptedByTheOperator(t *testing.T) {
@@ -189,7 +189,7 @@ func TestChart_Arguments_AreAcceptedByTheOperator(t *testing.T) {
 	}
 	h := helmed(t, everyArgument...)
 	args := only[appsv1.Deployment](t, h, "Deployment").Spec.Template.Spec.Containers[0].Args
-	if len(args) < 18 {
+	if len(args) < 19 {
 		t.Errorf("the chart sets only %q", args)
 	}
 	for i, arg := range args { // the kubelet replaces it

@@ -6,6 +6,7 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/controllers"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
@@ -105,6 +107,46 @@ func TestRollout_WrongImage_StopsOneBridgeAndAllReturnWhenCorrected(t *testing.T
 	if got := len(c.events(t.Context(), v1alpha1.EventRolloutStopped)); got != 1 {
 		t.Errorf("%d events %s; want 1", got, v1alpha1.EventRolloutStopped)
 	}
+}
+
+// TestRollout_PullSecretsOfTheOperatorChanged_ReplacesPodsStepByStep also checks that the Secrets of a bridge
+// have precedence.
+func TestRollout_PullSecretsOfTheOperatorChanged_ReplacesPodsStepByStep(t *testing.T) {
+	apiserver.Need(t, server)
+	c := newFleet(t)
+	const withOwn = "bridge-03"
+	stop := startOperator(t, imageV1)
+	c.awaitReplaced(c.change(withOwn, func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Runner = &v1alpha1.Runner{ImagePullSecrets: []v1alpha1.LocalReference{{Name: "own"}}}
+	}))
+	stop()
+
+	stop = startOperator(t, imageV1, func(r *controllers.Reconciler) { r.RunnerPullSecrets = []string{"edge", "mirror"} })
+	defer stop()
+	c.awaitPullSecrets(map[string]int{"": 1, "edge,mirror": bridges - 2, "own": 1}) // none for pinned
+	c.awaitReady(bridges)
+	c.awaitStates(0, 0)
+	c.assertManifests()
+	if c.mostDown() > limit {
+		t.Errorf("%d bridges were down at the same time; want at most %d", c.mostDown(), limit)
+	}
+}
+
+// awaitPullSecrets waits until as many Deployments have each list of Secrets.
+func (c *cluster) awaitPullSecrets(want map[string]int) {
+	c.t.Helper()
+	apiserver.Eventually(c.t, fmt.Sprintf("the pull Secrets are %v", want), func(ctx context.Context) (bool, error) {
+		deployments, got := &appsv1.DeploymentList{}, map[string]int{}
+		err := server.Client.List(ctx, deployments, client.InNamespace(c.namespace))
+		for i := range deployments.Items {
+			var names []string
+			for _, secret := range deployments.Items[i].Spec.Template.Spec.ImagePullSecrets {
+				names = append(names, secret.Name)
+			}
+			got[strings.Join(names, ",")]++
+		}
+		return maps.Equal(got, want), err
+	})
 }
 
 func TestRollout_PodChangedWithOnSpecChange_GetsTheNewImage(t *testing.T) {

@@ -1,6 +1,9 @@
 {{/* The arguments of the operator. The test of the chart has other arguments. */}}
 {{- define "mqttbridge.args" -}}
 - --runner-image={{ include "mqttbridge.runnerImage" . }}
+{{- with (.Values.runner).imagePullSecrets }}
+- --runner-image-pull-secrets={{ range $i, $secret := uniq . }}{{ if $i }},{{ end }}{{ $secret.name }}{{ end }}
+{{- end }}
 {{- if eq (include "mqttbridge.leaderElection" .) "true" }}
 - --leader-elect
 {{- with (.Values.leaderElection).namespace }}
