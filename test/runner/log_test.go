@@ -45,3 +45,16 @@ func TestLogFormat_Changed_AppliesToEachLineWithoutANewConnection(t *testing.T) 
 		t.Errorf("the lines after the change are\n%s", inText)
 	}
 }
+
+func TestLogLevel_OfTwoRunners_AppliesToTheLinesOfTheGroup(t *testing.T) {
+	t.Parallel()
+	l := newLine(t)
+	l.manifest.Spec.Runner = &v1alpha1.Runner{LogLevel: v1alpha1.LogLevelError}
+	pair := l.startPair("primary")
+	l.finish()
+	for i, r := range pair.Runners {
+		if log := r.Log(); strings.Contains(log, "level=INFO") || strings.Contains(log, "level=WARN") {
+			t.Errorf("the log of runner %d has other levels than error:\n%s", i, log)
+		}
+	}
+}
