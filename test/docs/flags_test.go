@@ -19,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/flags.md instead of comparing with them")
 
 // helpOfFlag finds a flag in the help of a program: its name, its type and the lines of its description.
-var helpOfFlag = regexp.MustCompile(`(?m)^  -([a-z-]+)(?: (\S+))?\n((?:    \t.*\n)+)`)
+var helpOfFlag = regexp.MustCompile(`(?m)^ {2}-([a-z-]+)(?: (\S+))?\n((?: {4}\t.*\n)+)`)
 
 // inMarkdown escapes the characters that have a meaning in a table of Markdown.
 var inMarkdown = strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;")
