@@ -4,12 +4,15 @@
 package command
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
@@ -35,7 +38,11 @@ type Import struct {
 	Namespace string
 
 	from, local, files, secrets, output string
+	overwrite                           bool
 }
+
+// standardOutput is the value of -o for the standard output.
+const standardOutput = "-"
 
 // Define defines the flags of the command.
 func (c *Import) Define(flags *flag.FlagSet) {
@@ -43,13 +50,17 @@ func (c *Import) Define(flags *flag.FlagSet) {
 	flags.StringVar(&c.local, "local", "", "the address of the broker that the configuration belongs to, such as the `URL` mqtt://nanomq.plant.svc:1883 (default: localhost, with a note)")
 	flags.StringVar(&c.files, "files", "", "read the certificates and keys that the configuration names, below `DIR`: / on the machine of the broker (default: read none, with a note)")
 	flags.StringVar(&c.secrets, "secrets", "", "write the values of Secrets into files below `DIR`, for bridge-runner --secrets, and no Secrets (default: write Secrets for Kubernetes)")
-	flags.StringVar(&c.output, "o", "-", "write one file for each bridge into `DIR`; - is the standard output")
+	flags.StringVar(&c.output, "o", standardOutput, "write one file for each bridge into `DIR`; - is the standard output")
+	flags.BoolVar(&c.overwrite, "overwrite", false, "replace existing files; without this flag, the command writes nothing if one of its files exists")
 }
 
 // Problem returns the reason why the arguments are invalid, or an empty string.
 func (c *Import) Problem(sources []string) string {
 	if len(sources) == 0 {
 		return "name at least one FILE"
+	}
+	if c.overwrite && c.output == standardOutput && c.secrets == "" {
+		return "--overwrite needs -o DIR or --secrets DIR; the standard output replaces no file"
 	}
 	if c.local == "" {
 		return ""
@@ -114,8 +125,67 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 		}
 		results[i] = result
 	}
+	if err := c.write(sources, results, out); err != nil {
+		return 0, err
+	}
+	return c.report(sources, results, fault), nil
+}
+
+// inFile names the file in each line of an error.
+func inFile(source string, err error) error {
+	return errors.New(source + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+source+": "))
+}
+
+// write writes the manifests of the bridges and their Secrets into files and to out.
+func (c *Import) write(sources []string, results []*importer.Result, out io.Writer) error {
+	var files []newFile
+	var manifests [][]byte
+	for i, result := range results {
+		for _, b := range result.Bridges {
+			if b.Has(draft.Refused) {
+				continue
+			}
+			text, err := importer.YAML(b, sources[i], c.secrets == "")
+			if err != nil {
+				return err
+			}
+			if c.secrets != "" {
+				files = append(files, c.secretsOf(b)...)
+			}
+			if c.output == standardOutput {
+				manifests = append(manifests, text)
+			} else {
+				files = append(files, newFile{c.fileOf(b), text})
+			}
+		}
+	}
+	if err := writeFiles(files, c.overwrite); err != nil {
+		return err
+	}
+	_, err := out.Write(bytes.Join(manifests, []byte("---\n")))
+	return err
+}
+
+// secretsOf returns the files with the values of the Secrets of a bridge.
+func (c *Import) secretsOf(b *draft.Bridge) []newFile {
+	var out []newFile
+	for _, name := range slices.Sorted(maps.Keys(b.Secrets)) {
+		for _, key := range slices.Sorted(maps.Keys(b.Secrets[name])) {
+			out = append(out, newFile{filepath.Join(c.secrets, name, key), []byte(b.Secrets[name][key])})
+		}
+	}
+	return out
+}
+
+// fileOf returns the path of the file with the manifest of a bridge.
+func (c *Import) fileOf(b *draft.Bridge) string {
+	return filepath.Join(c.output, b.Manifest.Name+".yaml")
+}
+
+// report writes the findings, the names of the files with manifests and the summaries to fault, and returns
+// the exit status.
+func (c *Import) report(sources []string, results []*importer.Result, fault io.Writer) int {
 	status := Done
-	w := &importWriter{Import: c, out: out, fault: fault}
 	for i, result := range results {
 		s := summary{source: sources[i]}
 		s.findings(fault, result.Findings)
@@ -126,8 +196,8 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 				continue
 			}
 			s.imported++
-			if err := w.bridge(b, sources[i]); err != nil {
-				return 0, err
+			if c.output != standardOutput {
+				_, _ = fmt.Fprintf(fault, "%s: line %d: the bridge is written to %s\n", sources[i], b.Line, c.fileOf(b))
 			}
 		}
 		s.write(fault, result.Format)
@@ -135,69 +205,7 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 			status = Partly
 		}
 	}
-	return status, nil
-}
-
-// inFile names the file in each line of an error.
-func inFile(source string, err error) error {
-	return errors.New(source + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+source+": "))
-}
-
-// importWriter writes imported bridges.
-type importWriter struct {
-	*Import
-	// out receives the manifests without -o, and fault the names of the files with it.
-	out, fault io.Writer
-	written    bool // whether out has a manifest
-}
-
-// bridge writes the manifest of a bridge and its Secrets.
-func (w *importWriter) bridge(b *draft.Bridge, source string) error {
-	text, err := importer.YAML(b, source, w.secrets == "")
-	if err != nil {
-		return err
-	}
-	for name, values := range b.Secrets {
-		if w.secrets == "" {
-			break
-		}
-		for key, value := range values {
-			if err := createFile(filepath.Join(w.secrets, name, key), []byte(value)); err != nil {
-				return err
-			}
-		}
-	}
-	if w.output != "-" {
-		path := filepath.Join(w.output, b.Manifest.Name+".yaml")
-		if err := createFile(path, text); err != nil {
-			return err
-		}
-		_, _ = fmt.Fprintf(w.fault, "%s: line %d: the bridge is written to %s\n", source, b.Line, path)
-		return nil
-	}
-	if w.written {
-		text = append([]byte("---\n"), text...)
-	}
-	w.written = true
-	_, err = w.out.Write(text)
-	return err
-}
-
-// createFile writes a file that does not exist yet. It may hold secrets, so that only the user may
-// read it.
-func createFile(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("creating a directory: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the user names the directory
-	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("the file %s exists; remove it, or choose another directory", path)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	return status
 }
 
 // summary counts the results of a file.

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,7 +96,7 @@ func TestImport_FormatOfExamples_IsRecognized(t *testing.T) {
 	}
 }
 
-func TestImport_Output_IsWrittenOnce(t *testing.T) {
+func TestImport_Output_IsOneFileForEachBridge(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "dir")
 	const file = "../importer/testdata/mosquitto/two-connections.conf"
 	var out, messages bytes.Buffer
@@ -120,10 +122,81 @@ func TestImport_Output_IsWrittenOnce(t *testing.T) {
 			t.Errorf("%s has the permissions %v: %v", name, info.Mode(), err)
 		}
 	}
-	messages.Reset()
-	if status := RunImport([]string{file, "-o", dir}, nil, &out, &messages); status != Failed || !strings.Contains(messages.String(), "site-a.yaml exists; remove it") {
-		t.Errorf("a second import: exit status %d: %s", status, &messages)
+}
+
+// An import that would replace a file writes nothing, neither manifests nor Secrets, unless it may replace
+// files.
+func TestImport_ExistingFiles_AreReplacedOnlyWithOverwrite(t *testing.T) {
+	dir := t.TempDir()
+	configuration := filepath.Join(dir, "two.conf")
+	const text = "connection a\naddress a.example\ntopic a/# out\nremote_username u\nremote_password p\nconnection b\naddress b.example\ntopic a/# out\n"
+	if err := os.WriteFile(configuration, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	bridges, secrets := filepath.Join(dir, "bridges"), filepath.Join(dir, "secrets")
+	old := filepath.Join(bridges, "b.yaml")
+	if err := os.MkdirAll(bridges, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old, []byte("edited\n"), 0o644); err != nil { //nolint:gosec // the import restricts it
+		t.Fatal(err)
+	}
+	args := []string{configuration, "-o", bridges, "--secrets", secrets, "--local", "mqtt://mosquitto.plant.svc"}
+	var out, messages bytes.Buffer
+	status := RunImport(args, nil, &out, &messages)
+	want := "bridge-runner import: nothing is written, because these files exist: " + old + "; add --overwrite to replace them, or choose another directory\n"
+	if status != Failed || messages.String() != want {
+		t.Errorf("exit status %d: %s\nwant %s", status, &messages, want)
+	}
+	if got := filesIn(t, dir); !slices.Equal(got, []string{"bridges/b.yaml", "two.conf"}) {
+		t.Errorf("the directory has %q", got)
+	}
+	messages.Reset()
+	if status := RunImport(append(args, "--overwrite"), nil, &out, &messages); status != Done {
+		t.Errorf("exit status %d: %s", status, &messages)
+	}
+	if got := filesIn(t, dir); !slices.Equal(got, []string{"bridges/a.yaml", "bridges/b.yaml", "secrets/a-remote/password", "two.conf"}) {
+		t.Errorf("the directory has %q", got)
+	}
+	data, err := os.ReadFile(old)
+	if err != nil || !strings.Contains(string(data), "b.example") {
+		t.Errorf("b.yaml is not replaced: %s %v", data, err)
+	}
+	if info, err := os.Stat(old); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("b.yaml has the permissions %v: %v", info.Mode(), err)
+	}
+}
+
+// An import whose last file cannot be written leaves no other file.
+func TestImport_FileThatCannotBeWritten_LeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "secrets"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, messages bytes.Buffer
+	status := RunImport([]string{"../importer/testdata/mosquitto/login.conf", "-o", filepath.Join(dir, "bridges"), "--secrets", filepath.Join(dir, "secrets")}, nil, &out, &messages)
+	if status != Failed || !strings.Contains(messages.String(), filepath.Join(dir, "secrets")) || strings.Contains(messages.String(), "the bridge is written") {
+		t.Errorf("exit status %d: %s", status, &messages)
+	}
+	if got := filesIn(t, dir); !slices.Equal(got, []string{"secrets"}) {
+		t.Errorf("the directory has %q", got)
+	}
+}
+
+// filesIn returns the paths of the files below a directory.
+func filesIn(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			out = append(out, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestImport_Files_AreReadOnlyIfPermitted(t *testing.T) {
@@ -217,6 +290,7 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		"missing file":   {[]string{"--from", "nanomq", file + "x"}, Failed, "empty.confx"},
 		"output no dir":  {[]string{"../importer/testdata/mosquitto/minimal.conf", "-o", file}, Failed, "creating a directory"},
 		"no scheme":      {[]string{"--local", "localhost:1883", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "localhost:1883" of --local is not the URL of a server: a server's URL must start with mqtt://`},
+		"overwrite":      {[]string{"--overwrite", "../importer/testdata/mosquitto/minimal.conf"}, Usage, "--overwrite needs -o DIR or --secrets DIR"},
 		"several faults": {[]string{"../importer/testdata/nanomq/fault-qos.conf"}, Failed, "fault-qos.conf: line 4, column 64"},
 	} {
 		var out, messages bytes.Buffer

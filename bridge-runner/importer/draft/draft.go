@@ -9,6 +9,7 @@ package draft
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -155,6 +156,17 @@ func (b *Bridge) Note(line int, key, format string, args ...any) {
 // Changed adds a finding of kind Changed.
 func (b *Bridge) Changed(line int, key, format string, args ...any) {
 	b.add(Changed, line, key, format, args...)
+}
+
+// comment matches the begin of a comment in a value.
+var comment = regexp.MustCompile(`(^|[ \t])#`)
+
+// NoteComment adds a note if the value of a key seems to end with a comment. program is the program whose
+// configuration has no such comments. The note does not contain the value, which may be a secret.
+func (b *Bridge) NoteComment(line int, key, value, program string) {
+	if comment.MatchString(value) {
+		b.Note(line, key, "the text from # on belongs to the value, because %s has comments only in lines of their own; remove it from the manifest if it is a comment", program)
+	}
 }
 
 // LeftOut adds a finding of kind LeftOut.

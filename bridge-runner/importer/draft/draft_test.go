@@ -96,18 +96,18 @@ func TestNew_Names_AreValidAndDistinct(t *testing.T) {
 	}
 }
 
-func TestParseSeconds_UnitsAndSums_AreRoundedUp(t *testing.T) {
+func TestParseMilliseconds_UnitsAndSums_AreAdded(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"60": time.Minute, "60s": time.Minute, "2M": 2 * time.Minute, "1h30m": 90 * time.Minute, "1d": 24 * time.Hour,
-		"800ms": time.Second, "1500ms": 2 * time.Second, "0": 0, "0s": 0, "1w": 7 * 24 * time.Hour, "4294967295": 4294967295 * time.Second,
+		"800ms": 800 * time.Millisecond, "1s500ms": 1500 * time.Millisecond, "0": 0, "0s": 0, "1w": 7 * 24 * time.Hour, "4294967295": 4294967295 * time.Second,
 	} {
-		if got, ok := parseSeconds(text); !ok || got != int64(want/time.Second) {
-			t.Errorf("%q is %d seconds (%v), want %v", text, got, ok, want)
+		if got, ok := parseMilliseconds(text); !ok || got != int64(want/time.Millisecond) {
+			t.Errorf("%q is %d ms (%v), want %v", text, got, ok, want)
 		}
 	}
 	for _, text := range []string{"", "s", "soon", "-1s", "1.5s", "10x", "1h30", "4294967296", "9999999999w", "9999w9999w"} {
-		if got, ok := parseSeconds(text); ok {
-			t.Errorf("%q is %d seconds, want an error", text, got)
+		if got, ok := parseMilliseconds(text); ok {
+			t.Errorf("%q is %d ms, want an error", text, got)
 		}
 	}
 }

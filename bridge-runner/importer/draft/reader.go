@@ -114,16 +114,20 @@ func (r *Reader) Int(key string, lowest, highest int64) (int64, bool) {
 	return n, true
 }
 
-// Seconds returns the duration under a key in whole seconds, rounded up. A number without a unit
-// is in seconds.
+// Seconds returns the duration under a key in whole seconds, rounded up with a finding. A number
+// without a unit is in seconds.
 func (r *Reader) Seconds(key string) (int64, bool) {
 	text, ok := r.Text(key)
 	if !ok {
 		return 0, false
 	}
-	seconds, ok := parseSeconds(text)
-	if !ok {
+	milliseconds, ok := parseMilliseconds(text)
+	seconds := (milliseconds + 999) / 1000
+	switch {
+	case !ok:
 		r.fail(key, "%s must be a time such as 60s or 5m, not %q", r.Key(key), text)
+	case seconds*1000 != milliseconds:
+		r.Changed(key, "%s becomes %d seconds, because the bridge has whole seconds", text, seconds)
 	}
 	return seconds, ok
 }
@@ -136,7 +140,7 @@ var (
 // maxSeconds is the longest duration in seconds, the largest number of 32 bits.
 const maxSeconds = 1<<32 - 1
 
-func parseSeconds(text string) (int64, bool) {
+func parseMilliseconds(text string) (int64, bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	var sum int64
 	for first := true; first || text != ""; first = false {
@@ -153,7 +157,7 @@ func parseSeconds(text string) (int64, bool) {
 		}
 		text = text[len(m[0]):]
 	}
-	return (sum + 999) / 1000, true
+	return sum, true
 }
 
 // Object returns a reader of the object under a key, or nil if there is none.

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -34,6 +37,7 @@ func (b *Bridge) SetLocal(scheme, port string, line int) {
 	switch {
 	case b.opts.Local != "":
 		local.Primary.URL = b.opts.Local
+		b.noteOwnAddress(Address{URL: b.opts.Local, Key: "--local"}, "spec.local.primary.url")
 		return
 	case port == "":
 		scheme, port = "mqtt", "1883"
@@ -57,21 +61,61 @@ func PortOf(address string) string {
 	return ""
 }
 
-// SetServers sets the servers of the remote side. Servers that are listed twice are listed once.
-func (b *Bridge) SetServers(urls []string) {
+// Address is the URL of a server, with its key and line in the configuration.
+type Address struct {
+	URL, Key string
+	Line     int
+}
+
+// SetServers sets the servers of the remote side. A server that is listed twice is listed once.
+func (b *Bridge) SetServers(addresses []Address) {
 	remote := &b.Spec().Remote
 	seen := map[string]bool{}
-	for _, url := range urls {
-		if seen[url] {
+	for _, a := range addresses {
+		if seen[a.URL] {
+			b.Note(a.Line, a.Key, "%s is listed twice; the manifest has it once", v1alpha1.PublicURL(a.URL))
 			continue
 		}
-		seen[url] = true
+		seen[a.URL] = true
+		field := "spec.remote.primary.url"
 		if remote.Primary.URL == "" {
-			remote.Primary.URL = url
+			remote.Primary.URL = a.URL
 		} else {
-			remote.Backups = append(remote.Backups, v1alpha1.Server{URL: url})
+			field = fmt.Sprintf("spec.remote.backups[%d].url", len(remote.Backups))
+			remote.Backups = append(remote.Backups, v1alpha1.Server{URL: a.URL})
 		}
+		b.noteOwnAddress(a, field)
 	}
+}
+
+// noteOwnAddress adds a note if an address leads back to the process that uses it: it was the machine of
+// the other broker, and becomes the pod. Without Kubernetes, it may be right. field is the field with the
+// address.
+func (b *Bridge) noteOwnAddress(a Address, field string) {
+	if host := hostOf(a.URL); isOwnHost(host) {
+		b.Note(a.Line, a.Key, "%s is the pod of the bridge itself if the bridge runs in a cluster; set %s to the name of the Service or host of this server", host, field)
+	}
+}
+
+// hostOf returns the host in the URL of a server, or an empty string if the URL is invalid.
+func hostOf(address string) string {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return parsed.Hostname()
+}
+
+// isOwnHost reports whether a host stands for the machine that connects to it: a name below localhost
+// (RFC 6761 section 6.3), a loopback address, or the unspecified address.
+func isOwnHost(host string) bool {
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(name)
+	ip = ip.Unmap()
+	return err == nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
 // Login is a user name and a password, with their keys and lines.
@@ -218,6 +262,21 @@ func (b *Bridge) readFile(f File, secret, key string) bool {
 	}
 	b.secret(secret)[key] = string(data)
 	return true
+}
+
+// PacketSize reads the size of the largest packet of a side in bytes. program is the program in which 0 is
+// no limit.
+func (r *Reader) PacketSize(side *v1alpha1.Side, key, program string) {
+	size, ok := r.Int(key, 0, 4294967295)
+	switch {
+	case !ok:
+	case size == 0:
+		r.Changed(key, "0 is no limit in %s; the bridge has always a limit, maximumPacketSize, 32Mi by default", program)
+	case size < 1024 || size > 268435460:
+		r.LeftOut(key, "maximumPacketSize must be from 1024 to 268435460 bytes; the bridge uses its default")
+	default:
+		side.MaximumPacketSize = resource.NewQuantity(size, resource.BinarySI)
+	}
 }
 
 // SetExpiry sets the session expiry of a side in seconds. 4294967295 is no limit.

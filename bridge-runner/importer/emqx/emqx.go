@@ -155,6 +155,8 @@ func (i importer) side(r *draft.Reader) {
 	}
 	if window, ok := r.Int("max_inflight", 0, 65535); ok && window > 0 {
 		s.Delivery = &v1alpha1.Delivery{InflightWindow: ptr.To(int32(window))} //nolint:gosec // at most 65535
+	} else if ok {
+		r.LeftOut("max_inflight", "it must be from 1 to 65535; the bridge uses its default")
 	}
 	i.clientID(r)
 	login := r.Login("username", "password")
@@ -223,7 +225,7 @@ func (i importer) servers(r *draft.Reader, tls bool) {
 	if tls {
 		scheme = "mqtts"
 	}
-	var urls []string
+	var servers []draft.Address
 	for server := range strings.SplitSeq(text, ",") {
 		server = strings.TrimSpace(server)
 		if _, rest, found := strings.Cut(server, "://"); found {
@@ -233,10 +235,10 @@ func (i importer) servers(r *draft.Reader, tls bool) {
 		if colon := strings.LastIndex(server, ":"); colon >= 0 && !strings.HasSuffix(server, "]") {
 			host, port = server[:colon], server[colon+1:]
 		}
-		urls = append(urls, draft.URL(scheme, host, port))
+		servers = append(servers, draft.Address{URL: draft.URL(scheme, host, port), Key: r.Key("server"), Line: r.Line("server")})
 	}
-	i.SetServers(urls)
-	if len(urls) > 1 {
+	i.SetServers(servers)
+	if len(servers) > 1 {
 		r.Changed("server", "EMQX distributes its connections over the servers; the bridge uses the first server, and the others when it is lost")
 	}
 }
@@ -252,7 +254,11 @@ func (i importer) tls(r *draft.Reader) bool {
 	}
 	remote := &i.Spec().Remote
 	i.SetTLS(remote, "remote", t.File("cacertfile"), t.File("certfile"), t.File("keyfile"))
-	if name, ok := t.Text("server_name_indication"); ok && name != "" && name != "disable" {
+	switch name, ok := t.Text("server_name_indication"); {
+	case !ok || name == "":
+	case name == "disable":
+		t.LeftOut("server_name_indication", "the bridge always verifies the name in the server's certificate; set tls.serverName to the name that it contains")
+	default:
 		if remote.TLS == nil {
 			remote.TLS = &v1alpha1.TLS{}
 		}

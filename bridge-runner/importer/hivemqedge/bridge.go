@@ -94,7 +94,7 @@ func (i importer) remote(r *draft.Reader) {
 			w.Rest(nil)
 		}
 	}
-	i.SetServers([]string{url})
+	i.SetServers([]draft.Address{{URL: url, Key: r.Key("host"), Line: r.Line("host")}})
 	if m := r.Object("mqtt"); m != nil {
 		i.session(m)
 	}

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -17,6 +16,9 @@ import (
 
 // importer imports one connection.
 type importer struct{ *draft.Bridge }
+
+// program is the name of the program in messages.
+const program = "Mosquitto"
 
 const (
 	lazyReason   = "a bridge of this project is always connected"
@@ -59,6 +61,10 @@ func (i importer) read(r *draft.Reader, broker *tree.Value) {
 	i.retry(r)
 	i.start(r)
 	i.brokerOptions(broker)
+	for _, option := range []string{"remote_clientid", "remote_username", "remote_password", "local_clientid", "local_username", "local_password", "notification_topic", "bridge_cafile", "bridge_certfile", "bridge_keyfile", "bridge_alpn"} {
+		text, _ := r.Text(option)
+		i.NoteComment(r.Line(option), r.Key(option), text, program)
+	}
 	r.Rest(reasons)
 }
 
@@ -100,7 +106,7 @@ func (i importer) servers(r *draft.Reader, tls bool) {
 	if tls {
 		scheme = "mqtts"
 	}
-	var urls []string
+	var servers []draft.Address
 	for _, address := range strings.Fields(text) {
 		if address[0] == '#' {
 			break
@@ -113,9 +119,9 @@ func (i importer) servers(r *draft.Reader, tls bool) {
 			i.Fail(r.Line("address"), 1, "the port of the address %s must be a number from 1 to 65535; an IPv6 address needs a port", address)
 			return
 		}
-		urls = append(urls, draft.URL(scheme, host, port))
+		servers = append(servers, draft.Address{URL: draft.URL(scheme, host, port), Key: r.Key("address"), Line: r.Line("address")})
 	}
-	i.SetServers(urls)
+	i.SetServers(servers)
 	remote := &i.Spec().Remote
 	roundRobin, _ := r.Bool("round_robin")
 	switch {
@@ -134,6 +140,9 @@ func (i importer) session(r *draft.Reader) {
 	s.Remote.ClientID, _ = r.Text("remote_clientid")
 	s.Local.ClientID, _ = r.Text("local_clientid")
 	if seconds, ok := r.Int("keepalive_interval", 0, 65535); ok {
+		if seconds < 5 {
+			r.Note("keepalive_interval", "keepAliveSeconds is 5, as Mosquitto uses 5 seconds for shorter times")
+		}
 		s.Remote.KeepAliveSeconds = ptr.To(int32(max(seconds, 5))) //nolint:gosec // at most 65535
 	}
 	clean, isSet := r.Bool("cleansession")
@@ -152,13 +161,7 @@ func (i importer) session(r *draft.Reader) {
 			r.LeftOut("bridge_session_expiry_interval", "it needs bridge_protocol_version mqttv50")
 		}
 	}
-	if size, ok := r.Int("bridge_max_packet_size", 0, 4294967295); ok && size > 0 {
-		if size < 1024 || size > 268435460 {
-			r.LeftOut("bridge_max_packet_size", "maximumPacketSize must be from 1024 to 268435460 bytes; the bridge uses its default")
-		} else {
-			s.Remote.MaximumPacketSize = resource.NewQuantity(size, resource.BinarySI)
-		}
-	}
+	r.PacketSize(&s.Remote, "bridge_max_packet_size", program)
 }
 
 // security reads the TLS settings, and reports whether the connection uses TLS.

@@ -61,6 +61,9 @@ func (i importer) retry(r *draft.Reader) {
 		}
 		values = append(values, n)
 	}
+	if values[0] == 0 {
+		r.Note("restart_timeout", "the first pause is 1 second, as Mosquitto uses 1 second for 0")
+	}
 	first := min(max(values[0], 1), 3600)
 	last := first
 	if len(values) > 1 {

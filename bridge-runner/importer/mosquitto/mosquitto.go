@@ -90,6 +90,13 @@ func ofBroker(option string) bool {
 		strings.HasPrefix(option, "auth_opt_") || strings.HasPrefix(option, "plugin_opt_")
 }
 
+// wordOptions are options that the import uses. Mosquitto reads only the first word of their values, so that
+// a comment may follow. The value of other options is the rest of the line.
+var wordOptions = strings.Fields(`allow_anonymous bridge_insecure bridge_max_packet_size bridge_outgoing_retain
+	bridge_session_expiry_interval bridge_tls_use_os_certs cleansession keepalive_interval local_cleansession
+	max_inflight_messages max_queued_bytes max_queued_messages notifications notifications_local_only
+	queue_qos0_messages round_robin start_type try_private`)
+
 // parse reads lines of an option and its value. It returns the options of the broker, the options of
 // each connection, and the unknown options before the first connection; or an error that has all faults
 // of the lines.
@@ -110,6 +117,9 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 		}
 		column := strings.Index(raw, line) + 1
 		value := &tree.Value{Text: text, Line: number, Column: column + strings.LastIndex(line, text)}
+		if text != "" && slices.Contains(wordOptions, option) {
+			value.Text = strings.Fields(text)[0]
+		}
 		f := &tree.Field{Key: option, Shown: option, Line: number, Column: column, Value: value}
 		name, ofBridge := options[option]
 		ofBridge = ofBridge || strings.HasPrefix(option, "bridge_")
@@ -127,6 +137,7 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 			connections, current = append(connections, f), f
 		case !ofBridge && current == nil && !ofBroker(option):
 			unknown = append(unknown, f)
+		case option == "listener" && strings.Fields(text)[0] == "0": // a Unix socket, which the bridge cannot use
 		case !ofBridge && ofBroker(option):
 			if usedOfBroker[option] && broker.Get(option) == nil {
 				broker.Fields = append(broker.Fields, f)

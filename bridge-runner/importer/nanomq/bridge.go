@@ -6,7 +6,6 @@ package nanomq
 import (
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -20,6 +19,9 @@ type importer struct {
 	root *tree.Value
 	aws  bool
 }
+
+// program is the name of the program in messages.
+const program = "NanoMQ"
 
 const (
 	quicReason  = "the bridge connects over TCP, and has no QUIC"
@@ -159,13 +161,7 @@ func (i importer) properties(r *draft.Reader) {
 				p.LeftOut("session_expiry_interval", "it needs MQTT 5, but the bridge uses MQTT 3.1.1")
 			}
 		}
-		if size, ok := p.Int("maximum_packet_size", 0, 4294967295); ok && size > 0 {
-			if size < 1024 || size > 268435460 {
-				p.LeftOut("maximum_packet_size", "maximumPacketSize must be from 1024 to 268435460 bytes; the bridge uses its default")
-			} else {
-				remote.MaximumPacketSize = resource.NewQuantity(size, resource.BinarySI)
-			}
-		}
+		p.PacketSize(remote, "maximum_packet_size", program)
 		p.Rest(connectReasons)
 	}
 }

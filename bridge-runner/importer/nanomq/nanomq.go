@@ -74,12 +74,32 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 		}
 		b := draft.New(opts, n.name, n.line)
 		importer{Bridge: b, root: root, aws: n.aws}.read(b.Reader(n.path, n.value))
+		if lines.Match(data) {
+			noteComments(b, n.value)
+		}
 		if err := b.Finish(); err != nil {
 			return nil, nil, err
 		}
 		bridges = append(bridges, b)
 	}
 	return bridges, append(findings, leaveRules(root)...), nil
+}
+
+// noteComments adds a note for each value of the format with lines that seems to end with a comment.
+func noteComments(b *draft.Bridge, v *tree.Value) {
+	for _, f := range v.Fields {
+		switch f.Value.Kind {
+		case tree.Text:
+			b.NoteComment(f.Line, f.Shown, f.Value.Text, program)
+		case tree.List:
+			for _, item := range f.Value.Items {
+				b.NoteComment(item.Line, f.Shown, item.Text, program)
+				noteComments(b, item)
+			}
+		case tree.Object, tree.Reference:
+			noteComments(b, f.Value)
+		}
+	}
 }
 
 func parse(data []byte) (*tree.Value, []hocon.Include, error) {

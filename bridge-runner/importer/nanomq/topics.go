@@ -17,11 +17,11 @@ import (
 // some configurations have. It reports whether one of them uses TLS. r is the object of the bridge
 // and c its connector.
 func (i importer) servers(c, r *draft.Reader) (tls bool) {
-	var urls []string
+	var servers []draft.Address
 	add := func(key, url string, line int) {
 		converted, ok := i.server(key, url, line)
 		if ok {
-			urls = append(urls, converted)
+			servers = append(servers, draft.Address{URL: converted, Key: key, Line: line})
 			tls = tls || strings.HasPrefix(converted, "mqtts://")
 		}
 	}
@@ -48,11 +48,11 @@ func (i importer) servers(c, r *draft.Reader) (tls bool) {
 		add(r.Key("hybrid_servers"), item.Text, item.Line)
 	}
 	backups := i.backups(r, add)
-	if len(urls) == 0 {
+	if len(servers) == 0 {
 		i.Refuse(c.Line("server"), c.Key("server"), "the bridge has no server that this project can connect to")
 		return false
 	}
-	i.SetServers(urls)
+	i.SetServers(servers)
 	remote := &i.Spec().Remote
 	if len(remote.Backups) > 0 && len(list) > 0 && backups == 0 {
 		draft.Failover(remote).Failback = &v1alpha1.Failback{Policy: ptr.To(v1alpha1.FailbackNever)}
