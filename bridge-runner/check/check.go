@@ -13,6 +13,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -43,12 +44,12 @@ func (r *Report) Add(ctx context.Context, file string, data []byte, o Options) {
 	if r.Result == "" {
 		r.Result = Good
 	}
-	documents := config.Documents(data)
+	documents, err := config.Documents(data)
+	if err != nil {
+		r.add(Bridge{File: file, Errors: []Error{{Message: err.Error()}}})
+	}
 	for i := range documents {
 		r.add(checkDocument(ctx, file, &documents[i], o))
-	}
-	if len(documents) == 0 {
-		r.add(Bridge{File: file, Errors: []Error{{Message: "the file has no MQTTBridge; name a file with a manifest of kind MQTTBridge"}}})
 	}
 }
 
@@ -76,7 +77,7 @@ func checkDocument(ctx context.Context, file string, d *config.Document, o Optio
 	b := Bridge{File: file, Line: d.Line()}
 	m, problems, err := config.Check(d.Data)
 	if err != nil {
-		b.Errors = []Error{{Line: lineIn(err), Message: err.Error()}}
+		b.Errors = []Error{{Line: cmp.Or(lineIn(err), d.Line()), Message: err.Error()}}
 		return b
 	}
 	for _, p := range problems {

@@ -75,7 +75,7 @@ func TestReport_Files_ResultIsTheWorst(t *testing.T) {
 		{"with a Secret", Options{}, []string{secret + "---\n" + valid}, Good, []string{"b.yaml:4: the manifest"}},
 		{"two in a file", Options{}, []string{valid + "---\n" + invalid}, Invalid, []string{"b.yaml:1: the manifest of", `b.yaml:16: spec.localToRemote[0].qos: Unsupported value: 3`, "b.yaml:16: spec.localToRemote[0].retian: Forbidden: the API has no such field"}},
 		{"no bridge", Options{}, []string{secret + "---\n" + secret}, Invalid, []string{"b.yaml: the file has no MQTTBridge"}},
-		{"another kind", Options{}, []string{secret}, Invalid, []string{`b.yaml:2: kind: Unsupported value: "Secret"`}},
+		{"another kind", Options{}, []string{secret}, Invalid, []string{"b.yaml: the file has no MQTTBridge: it has only objects of other APIs: Secret (v1); name"}},
 		{"not YAML", Options{}, []string{valid + "---\na: [\n"}, Invalid, []string{"b.yaml:10: yaml: line 10: did not find"}},
 		{"no server", Options{Connect: true}, []string{valid}, ServerUnusable, []string{"local server primary (mqtt://127.0.0.1:1): not usable", "ConnectionRefused: connection refused"}},
 		{"invalid and no server", Options{Connect: true}, []string{valid, invalid}, Invalid, []string{"ConnectionRefused", "Unsupported value: 3"}},

@@ -36,6 +36,7 @@ func commandFile(t *testing.T, text string) string {
 
 func TestCheck_Arguments_DecideExitStatus(t *testing.T) {
 	valid, invalid := commandFile(t, commandManifest), commandFile(t, strings.Replace(commandManifest, "up/#", "up#", 1))
+	other := commandFile(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -46,6 +47,8 @@ func TestCheck_Arguments_DecideExitStatus(t *testing.T) {
 		{[]string{"--help"}, Done, "usage: bridge-runner check"},
 		{[]string{"-f", valid, "-f", invalid}, Failed, invalid + `:7: spec.localToRemote[0].filter: Invalid value: "up#"`},
 		{[]string{"-f", "missing.yaml"}, Failed, "missing.yaml"},
+		{[]string{"-f", other}, Failed, other + ": the file has no MQTTBridge: it has only objects of other APIs: ConfigMap (v1); name a file with a manifest of kind MQTTBridge\n"},
+		{[]string{"-f", commandFile(t, "# nothing\n")}, Failed, ": the file has no MQTTBridge: it is empty; name a file with a manifest of kind MQTTBridge\n"},
 		{[]string{"-f", valid, "--connect"}, Partly, "ConnectionRefused"},
 		{nil, Usage, "-f is required"},
 		{[]string{"-f", valid, "other.yaml"}, Usage, `"other.yaml"`},
@@ -77,6 +80,7 @@ func TestCheck_JSON_HasResult(t *testing.T) {
 
 func TestExplain_Arguments_DecideExitStatus(t *testing.T) {
 	valid, invalid := commandFile(t, commandManifest), commandFile(t, strings.Replace(commandManifest, "up/#", "up#", 1))
+	other := commandFile(t, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -88,7 +92,8 @@ func TestExplain_Arguments_DecideExitStatus(t *testing.T) {
 		{[]string{"-h"}, Done, "usage: bridge-runner explain"},
 		{[]string{"-f", invalid, "up/a"}, Failed, invalid + ":1 is invalid: spec.localToRemote[0].filter"},
 		{[]string{"-f", "missing.yaml", "a"}, Failed, "missing.yaml"},
-		{[]string{"-f", commandFile(t, "# nothing\n"), "a"}, Failed, "has no MQTTBridge"},
+		{[]string{"-f", other, "a"}, Failed, other + ": the file has no MQTTBridge: it has only objects of other APIs: ConfigMap (v1); name a file with a manifest of kind MQTTBridge\n"},
+		{[]string{"-f", commandFile(t, "# nothing\n"), "a"}, Failed, ": the file has no MQTTBridge: it is empty; name a file with a manifest of kind MQTTBridge\n"},
 		{[]string{"up/a"}, Usage, "-f is required"},
 		{[]string{"-f", valid}, Usage, "a TOPIC is required"},
 		{[]string{"-f", valid, "up/#"}, Usage, `"up/#" is not the topic of a message`},

@@ -98,21 +98,21 @@ func (e *Explain) Run(inputs []Input, topics []string, out, fault io.Writer) int
 
 // add explains the topics for the bridges of an input.
 func (e *Explain) add(report *explain.Report, input Input, topics []string) error {
-	documents := config.Documents(input.Data)
+	documents, err := config.Documents(input.Data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", input.Name, err)
+	}
 	for i := range documents {
 		m, problems, err := config.Check(documents[i].Data)
-		if err == nil {
-			err = problems.ToAggregate()
-		}
-		if err != nil {
-			return fmt.Errorf("the manifest %s:%d is invalid: %w; %s check shows the line of each error", input.Name, documents[i].Line(), err, e.Program)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s:%d: %w", input.Name, documents[i].Line(), err)
+		case len(problems) > 0:
+			return fmt.Errorf("the manifest %s:%d is invalid: %w; %s check shows the line of each error", input.Name, documents[i].Line(), problems.ToAggregate(), e.Program)
 		}
 		if err := report.Add(m, e.messages(topics)); err != nil {
 			return err
 		}
-	}
-	if len(documents) == 0 {
-		return fmt.Errorf("the file %s has no MQTTBridge; name a file with a manifest of kind MQTTBridge", input.Name)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"errors"
 	"reflect"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -18,12 +19,13 @@ const unknownField = "the API has no such field; correct its name or remove it (
 
 // Check returns the manifest that [Load] would return, or all errors for which it would refuse the
 // manifest. As on the API server, a value of a wrong type hides the errors that depend on values. err
-// is not nil if the manifest is not YAML; it names the line.
+// is not nil if data is not YAML, and then names the line, or if it is not an object of Kubernetes.
 func Check(data []byte) (m *Manifest, problems field.ErrorList, err error) {
-	m, refused := parse(data)
-	if refused == nil {
-		return m, nil, nil
+	m, err = parse(data)
+	if refused := (*RefusedError)(nil); !errors.As(err, &refused) {
+		return m, nil, err
 	}
+	refused := err
 	asJSON, err := toJSON(data)
 	if err != nil {
 		return nil, nil, err

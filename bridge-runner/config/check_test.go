@@ -57,9 +57,9 @@ spec:
     qos: 3
   - {fliter: "c"}
 `
-	documents := Documents([]byte(text))
-	if len(documents) != 1 || documents[0].Line() != 7 {
-		t.Fatalf("documents: %+v", documents)
+	documents, err := Documents([]byte(text))
+	if err != nil || len(documents) != 1 || documents[0].Line() != 7 {
+		t.Fatalf("documents: %+v, %v", documents, err)
 	}
 	check := func(text string, want ...string) {
 		t.Helper()
@@ -79,7 +79,15 @@ spec:
 	own := string(documents[0].Data)
 	check(own, "spec.localToRemote[2].fliter 20", "spec.remote.primary.url 15", "spec.localToRemote[1].qos 19", "spec.localToRemote[2].filter 20")
 	check(strings.Replace(own, `"5"`, "5", 1), "spec.localToRemote[2].fliter 20", "spec.local.protocolVersion 13")
-	check("\n\n\n\n\n\n{}", "apiVersion 7", "kind 7", "metadata.name 7", "spec.local.primary.url 7", "spec.remote.primary.url 7", "spec.localToRemote 7")
+	check("\n\n\n\n\n\nkind: MQTTBridge", "apiVersion 7", "metadata.name 7", "spec.local.primary.url 7", "spec.remote.primary.url 7", "spec.localToRemote 7")
+}
+
+func TestCheck_NoBridge_IsOneError(t *testing.T) {
+	for _, text := range []string{"{}", "a", "[]"} {
+		if _, problems, err := Check([]byte(text)); err == nil || len(problems) > 0 || !strings.HasPrefix(err.Error(), "this ") {
+			t.Errorf("%q: %v, %v", text, problems, err)
+		}
+	}
 }
 
 func TestCheck_NotYAML_ErrorNamesLine(t *testing.T) {
@@ -101,11 +109,15 @@ func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
 		{"a: 1\r\n---\r\nb: 2\r\n", []string{"1 a: 1", "3 b: 2"}},
 		{"--- {a: 1}\n--- {b: 2}\n", []string{"1 {a: 1}", "2 {b: 2}"}},
 		{"a: |\n  ---\n  b\n----: 1\n", []string{"1 a: |\n  ---\n  b\n----: 1"}},
-		{"apiVersion: v1\nkind: Secret\n", []string{"1 apiVersion: v1\nkind: Secret"}},
+		{"apiVersion: v1\nkind: Secret\n", nil},
 		{"apiVersion: v1\nkind: Secret\n---\na: 1", []string{"4 a: 1"}},
 	} {
 		var got []string
-		for _, d := range Documents([]byte(c.text)) {
+		documents, err := Documents([]byte(c.text))
+		if (err != nil) != (len(c.want) == 0) {
+			t.Errorf("%q: %v", c.text, err)
+		}
+		for _, d := range documents {
 			if lines := strings.Count(string(d.Data), "\n") - strings.Count(strings.TrimSpace(string(d.Data)), "\n"); lines < d.Line()-1 {
 				t.Errorf("%q: the document at line %d begins at line %d", c.text, d.Line(), lines)
 			}

@@ -58,6 +58,45 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 	}
 }
 
+// A file without a bridge gives one error, and not an error for each field that is missing.
+func TestLoad_FileWithoutBridge_SaysWhatItHas(t *testing.T) {
+	const other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+	for text, want := range map[string]string{
+		"":                        "the file has no MQTTBridge: it is empty; name a file with a manifest of kind MQTTBridge",
+		"# only a comment\n---\n": "the file has no MQTTBridge: it is empty",
+		other:                     "the file has no MQTTBridge: it has only objects of other APIs: ConfigMap (v1); name",
+		other + "---\napiVersion: v1\nkind: Secret\n---\n" + other: "the file has no MQTTBridge: it has only objects of other APIs: ConfigMap (v1), Secret (v1); name",
+		"connection a\naddress b\n":                                "this is text and no MQTTBridge; name a file with a manifest of kind MQTTBridge (bridge-runner import reads the configurations of other brokers)",
+		"- a\n":                                                    "this is a list and no MQTTBridge; name a file",
+		"5\n":                                                      "this is a number and no MQTTBridge; name a file",
+		"{}\n":                                                     "this object has neither apiVersion nor kind; begin an MQTTBridge with apiVersion: mqttbridge.io/v1alpha1 and kind: MQTTBridge",
+		"spec: {local: {primary: {url: a}}}":                       "this object has neither apiVersion nor kind; begin",
+	} {
+		path := write(t, t.TempDir(), "b.yaml", text)
+		_, err := Load(path)
+		if want = path + ": " + want; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "spec.local") {
+			t.Errorf("%q: %v\nwant %s", text, err, want)
+		}
+		if refused := (*RefusedError)(nil); errors.As(err, &refused) {
+			t.Errorf("%q is a manifest that is refused: %v", text, err)
+		}
+	}
+}
+
+// The import writes Secrets and the manifest into one file for kubectl.
+func TestLoad_BridgeBesideOtherObjects_IsRead(t *testing.T) {
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n---\n"
+	b, err := Load(write(t, t.TempDir(), "b.yaml", secret+minimal))
+	if err != nil || b.Name != "b" {
+		t.Errorf("%+v, %v", b, err)
+	}
+	path := write(t, t.TempDir(), "b.yaml", minimal+"---\n"+minimal)
+	const want = ": the file has 2 MQTTBridges, in the lines 1 and "
+	if _, err := Load(path); err == nil || !strings.HasPrefix(err.Error(), path+want) || !strings.HasSuffix(err.Error(), "; write each one into a file of its own, and use --bridges DIRECTORY") {
+		t.Errorf("two bridges: %v", err)
+	}
+}
+
 func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"unknown field", "localToRemote:", "forward:", `unknown field "spec.forward"`},

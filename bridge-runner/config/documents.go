@@ -5,6 +5,8 @@ package config
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,13 +26,27 @@ type Document struct {
 }
 
 // Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
-// have only comments and, in a file of several documents, objects of other APIs, such as Secrets.
-func Documents(file []byte) []Document {
-	all := split(file)
-	if len(all) == 1 {
-		return all
+// have only comments, and objects of other APIs, such as Secrets. If there is none, the error says what the
+// file has.
+func Documents(file []byte) ([]Document, error) {
+	var bridges []Document
+	var others []string
+	for _, d := range split(file) {
+		switch other := d.other(); {
+		case other == "":
+			bridges = append(bridges, d)
+		case !slices.Contains(others, other):
+			others = append(others, other)
+		}
 	}
-	return slices.DeleteFunc(all, func(d Document) bool { return d.isOther() })
+	const remedy = "name a file with a manifest of kind MQTTBridge"
+	switch {
+	case len(bridges) > 0:
+		return bridges, nil
+	case len(others) == 0:
+		return nil, errors.New("the file has no MQTTBridge: it is empty; " + remedy)
+	}
+	return nil, fmt.Errorf("the file has no MQTTBridge: it has only objects of other APIs: %s; %s", strings.Join(others, ", "), remedy)
 }
 
 func split(file []byte) []Document {
@@ -78,16 +94,18 @@ func isBlank(data []byte) bool {
 	return true
 }
 
-// isOther reports whether a document is an object of another API, such as a Secret.
-func (d *Document) isOther() bool {
+// other returns the kind and the API of a document that is an object of another API, such as a Secret. It is
+// empty for other documents.
+func (d *Document) other() string {
 	var head struct {
 		APIVersion string `yaml:"apiVersion"`
 		Kind       string `yaml:"kind"`
 	}
-	if yaml.Unmarshal(d.Data, &head) != nil {
-		return false
+	if yaml.Unmarshal(d.Data, &head) != nil || head.APIVersion == "" || head.Kind == "" ||
+		head.Kind == "MQTTBridge" || strings.HasPrefix(head.APIVersion, v1alpha1.GroupVersion.Group+"/") {
+		return ""
 	}
-	return head.APIVersion != "" && head.Kind != "" && head.Kind != "MQTTBridge" && !strings.HasPrefix(head.APIVersion, v1alpha1.GroupVersion.Group+"/")
+	return fmt.Sprintf("%s (%s)", head.Kind, head.APIVersion)
 }
 
 // Line returns the first line of the document in the file, counted from 1.

@@ -51,16 +51,26 @@ func (e *RefusedError) Error() string { return e.Err.Error() }
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Load reads the MQTTBridge manifest at path. It refuses unknown fields, except in a manifest
-// that the operator has made: the operator may be newer than the runner.
+// Load reads the MQTTBridge manifest at path. The file may also have objects of other APIs. It refuses unknown
+// fields, except in a manifest that the operator has made: the operator may be newer than the runner.
 func Load(path string) (*Manifest, error) {
 	data, err := readManifest(path)
 	if err != nil {
 		return nil, err
 	}
-	m, err := parse(data)
-	if err != nil {
+	documents, err := Documents(data)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
+	case len(documents) > 1:
+		return nil, fmt.Errorf("%s: the file has %d MQTTBridges, in the lines %d and %d; write each one into a file of its own, and use --bridges DIRECTORY", path, len(documents), documents[0].Line(), documents[1].Line())
+	}
+	m, err := parse(documents[0].Data)
+	switch refused := (*RefusedError)(nil); {
+	case errors.As(err, &refused):
 		return nil, fmt.Errorf("the manifest %s is invalid: %w", path, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
 }
@@ -80,11 +90,14 @@ func readManifest(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parse decodes and validates a manifest. The error is a RefusedError, unless the manifest is not
-// YAML.
+// parse decodes and validates a manifest. The error is a RefusedError, unless data is no YAML object with
+// apiVersion or kind.
 func parse(data []byte) (*Manifest, error) {
 	asJSON, err := toJSON(data)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkObjectHead(asJSON); err != nil {
 		return nil, err
 	}
 	var head head
@@ -95,6 +108,34 @@ func parse(data []byte) (*Manifest, error) {
 		return nil, &RefusedError{Generation: head.Metadata.Generation, TemplateHash: hash, Err: err}
 	}
 	return m, nil
+}
+
+// checkObjectHead refuses data that is no object of Kubernetes. Otherwise each field of an MQTTBridge would
+// have an error.
+func checkObjectHead(asJSON []byte) error {
+	var content any
+	if json.UnmarshalCaseSensitivePreserveInts(asJSON, &content) != nil {
+		return nil // decode reports the error
+	}
+	kind := ""
+	switch content := content.(type) {
+	case map[string]any:
+		if content["apiVersion"] == nil && content["kind"] == nil {
+			return fmt.Errorf("this object has neither apiVersion nor kind; begin an MQTTBridge with apiVersion: %s and kind: MQTTBridge", v1alpha1.GroupVersion)
+		}
+		return nil
+	case []any:
+		kind = "a list"
+	case string:
+		kind = "text"
+	case bool:
+		kind = "a boolean"
+	case nil:
+		kind = "null"
+	default:
+		kind = "a number"
+	}
+	return fmt.Errorf("this is %s and no MQTTBridge; name a file with a manifest of kind MQTTBridge (bridge-runner import reads the configurations of other brokers)", kind)
 }
 
 // toJSON reads YAML as the API server does: field names are case-sensitive, and errors name the
