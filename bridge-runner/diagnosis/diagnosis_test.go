@@ -33,7 +33,7 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", EchoReceived), v1alpha1.ReasonEchoNotPrevented, EchoReceived.Message},
 		{ReferenceMissing(errors.New("no Secret")), v1alpha1.ReasonReferenceMissing, "no Secret"},
 
-		{&transport.Error{Kind: transport.NameNotResolved, Host: "h", Detail: "no such host"}, v1alpha1.ReasonNameNotResolved, `the host name "h" cannot be resolved (no such host); check the URL's host and the cluster's DNS`},
+		{&transport.Error{Kind: transport.NameNotResolved, Host: "h", Detail: "no such host"}, v1alpha1.ReasonNameNotResolved, `the host name "h" cannot be resolved (no such host); check the URL's host, and the DNS of the pod or machine that connects`},
 		{fmt.Errorf("wrapped: %w", &transport.Error{Kind: transport.HostUnreachable, Detail: "no route"}), v1alpha1.ReasonHostUnreachable, "the host cannot be reached: no route; check routes and network policies"},
 		{&transport.Error{Kind: transport.ProxySchemeUnknown, Detail: "ftp"}, v1alpha1.ReasonProxyFailed, `proxy.url has the unsupported scheme "ftp"; use socks5:// or http://`},
 		{&transport.Error{Kind: transport.ProxyForbidsConnect, Proxy: "p:1", Server: "s:2", Code: 403}, v1alpha1.ReasonProxyFailed, "the proxy p:1 forbids the connection (HTTP 403 Forbidden); allow CONNECT to s:2 in the proxy's rules"},
@@ -45,7 +45,7 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 		{&transport.Error{Kind: transport.CertificateNoNames, Host: "::1"}, v1alpha1.ReasonTLSFailed, "TLS: the server's certificate contains no names of hosts; reissue it with the subjectAltName IP:::1"},
 		{&transport.Error{Kind: transport.CertificateOtherName, Host: "h"}, v1alpha1.ReasonTLSFailed, `TLS: the server's certificate is not valid for the name "h"; it is valid for no names; set tls.serverName to one of these names`},
 		{&transport.Error{Kind: transport.CertificateOtherName, Host: "h", Names: strings.Fields("1 2 3 4 5 6 7 8 9 10 11 12")}, v1alpha1.ReasonTLSFailed, `TLS: the server's certificate is not valid for the name "h"; it is valid for 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more; set tls.serverName to one of these names`},
-		{&transport.Error{Kind: transport.CertificateExpired, At: at}, v1alpha1.ReasonTLSFailed, "TLS: the server's certificate expired at 2026-01-02T02:04:05Z; renew it, or check the clock of the runner's node"},
+		{&transport.Error{Kind: transport.CertificateExpired, At: at}, v1alpha1.ReasonTLSFailed, "TLS: the server's certificate expired at 2026-01-02T02:04:05Z; renew it, or check the clock of the runner's machine"},
 		{&transport.Error{Kind: transport.CertificateNotForServers, Name: "a"}, v1alpha1.ReasonTLSFailed, `TLS: the certificate of the authority "a" is not valid for servers; reissue it with the extended key usage serverAuth`},
 		{&transport.Error{Kind: transport.AlertIssuerNotTrusted, Name: "a", Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, `TLS: the server refused the handshake (tls: x); it does not trust "a", which issued the client certificate in tls.certificate; add that authority on the server, or the intermediate certificates to tls.certificate`},
 		{&transport.Error{Kind: transport.AlertIssuerNotTrusted, Detail: "tls: x"}, v1alpha1.ReasonTLSFailed, "TLS: the server refused the handshake (tls: x); it does not trust the authority that issued the client certificate in tls.certificate; add that authority on the server, or the intermediate certificates to tls.certificate"},

@@ -27,14 +27,14 @@ const (
 
 // transportTable explains the failures of package transport.
 var transportTable = map[transport.Kind]row{
-	transport.NameNotResolved:   {v1alpha1.ReasonNameNotResolved, `the host name {"host"} cannot be resolved ({detail}); check the URL's host and the cluster's DNS`},
+	transport.NameNotResolved:   {v1alpha1.ReasonNameNotResolved, `the host name {"host"} cannot be resolved ({detail}); check the URL's host, and the DNS of the pod or machine that connects`},
 	transport.ConnectTimeout:    {v1alpha1.ReasonConnectTimeout, "no connection within {timeout}; check that the host is up, and that no firewall or network policy drops the packets"},
 	transport.ConnectionRefused: {v1alpha1.ReasonConnectionRefused, "connection refused: no program listens on this port; check the URL's port, and that the server runs"},
 	transport.ConnectionReset:   {v1alpha1.ReasonConnectionClosed, "the connection was reset before it was established; check the server, and the firewalls on the way to it"},
 	transport.HostUnreachable:   {v1alpha1.ReasonHostUnreachable, "the host cannot be reached: {detail}; check routes and network policies"},
 
 	transport.ProxySchemeUnknown:     {v1alpha1.ReasonProxyFailed, `proxy.url has the unsupported scheme {"detail"}; use socks5:// or http://`},
-	transport.ProxyNameNotResolved:   {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: its name cannot be resolved ({detail}); check proxy.url and the cluster's DNS"},
+	transport.ProxyNameNotResolved:   {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: its name cannot be resolved ({detail}); check proxy.url, and the DNS of the pod or machine that connects"},
 	transport.ProxyConnectTimeout:    {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: no connection within {timeout}; check proxy.url, and that no firewall or network policy drops the packets"},
 	transport.ProxyRefused:           {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: connection refused; check proxy.url, and that the proxy runs"},
 	transport.ProxyUnreachable:       {v1alpha1.ReasonProxyFailed, "the proxy {proxy} cannot be reached: {detail}; check routes and network policies"},
@@ -73,8 +73,8 @@ var transportTable = map[transport.Kind]row{
 	transport.CertificateNoNames:         {v1alpha1.ReasonTLSFailed, "TLS: the server's certificate contains no names of hosts; reissue it with the subjectAltName {subjectAltName}"},
 	transport.CertificateOtherAddress:    {v1alpha1.ReasonTLSFailed, "TLS: the server's certificate is not valid for the IP address {host}; it is valid for {names}; use one of these names in the URL or in tls.serverName, or reissue it with the subjectAltName {subjectAltName}"},
 	transport.CertificateOtherName:       {v1alpha1.ReasonTLSFailed, `TLS: the server's certificate is not valid for the name {"host"}; it is valid for {names}; set tls.serverName to one of these names`},
-	transport.CertificateNotYetValid:     {v1alpha1.ReasonTLSFailed, "TLS: {certificate} is not yet valid: it is valid from {time}; check the clock of the runner's node, or reissue the certificate"},
-	transport.CertificateExpired:         {v1alpha1.ReasonTLSFailed, "TLS: {certificate} expired at {time}; renew it, or check the clock of the runner's node"},
+	transport.CertificateNotYetValid:     {v1alpha1.ReasonTLSFailed, "TLS: {certificate} is not yet valid: it is valid from {time}; check the clock of the runner's machine, or reissue the certificate"},
+	transport.CertificateExpired:         {v1alpha1.ReasonTLSFailed, "TLS: {certificate} expired at {time}; renew it, or check the clock of the runner's machine"},
 	transport.CertificateNotForServers:   {v1alpha1.ReasonTLSFailed, "TLS: {certificate} is not valid for servers; reissue it with the extended key usage serverAuth"},
 	transport.CertificateChainTooLong:    {v1alpha1.ReasonTLSFailed, "TLS: the chain of the server's certificate is longer than an authority in it allows (path length constraint); use a shorter chain"},
 	transport.CertificateNameConstraints: {v1alpha1.ReasonTLSFailed, "TLS: the name constraints or key usages of an authority do not permit the server's certificate; have another authority issue it"},
@@ -89,7 +89,7 @@ var transportTable = map[transport.Kind]row{
 	transport.AlertOtherAuthority:       {v1alpha1.ReasonTLSFailed, alert + "it does not accept client certificates of {authority} the client certificate in tls.certificate; use a certificate of an authority that the server accepts"},
 	transport.AlertIssuerNotTrusted:     {v1alpha1.ReasonTLSFailed, alert + "it does not trust {issuer} the client certificate in tls.certificate; add that authority on the server, or the intermediate certificates to tls.certificate"},
 	transport.AlertCertificateExpiredAt: {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certificate expired at {time}; renew it"},
-	transport.AlertCertificateTooEarly:  {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certificate is not valid before {time}; use a valid certificate, or check the clock of the runner's node"},
+	transport.AlertCertificateTooEarly:  {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certificate is not valid before {time}; use a valid certificate, or check the clock of the runner's machine"},
 	transport.AlertCertificateUsage:     {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certificate is not valid for clients; reissue it with the extended key usage clientAuth"},
 	transport.AlertCertificateExpired:   {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certificate has expired, or is not valid yet by the server's clock; renew it"},
 	transport.AlertCertificateRevoked:   {v1alpha1.ReasonTLSFailed, alert + "the client certificate in tls.certificate is revoked; use another certificate"},

@@ -120,7 +120,7 @@ func TestTLS_AlertsOfOpenSSL_ReportReasonAndRemedy(t *testing.T) {
 		},
 		"client not valid yet": {
 			demand, of(root.issue(t, "bridge", valid(24*time.Hour, 48*time.Hour))),
-			refused + "(tls: bad certificate); the client certificate in tls.certificate is not valid before " + thisHour.Add(24*time.Hour).Format(time.RFC3339) + "; use a valid certificate, or check the clock of the runner's node",
+			refused + "(tls: bad certificate); the client certificate in tls.certificate is not valid before " + thisHour.Add(24*time.Hour).Format(time.RFC3339) + "; use a valid certificate, or check the clock of the runner's machine",
 		},
 		"client certificate of a server": {
 			demand, of(root.issue(t, "bridge", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })),

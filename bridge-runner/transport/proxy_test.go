@@ -90,7 +90,7 @@ func TestProxy_NoConnection_ReportsReasonAndRemedy(t *testing.T) {
 		{"HTTP: nothing listens", of(http), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot connect to the server (HTTP 500 Internal Server Error); check that the proxy can reach the URL's host and port, and see the proxy's log"},
 		{"HTTP: forbidden", of(strict), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY forbids the connection (HTTP 403 Forbidden); allow CONNECT to SERVER in the proxy's rules"},
 		{"refused", at("socks5", dead), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot be reached: connection refused; check proxy.url, and that the proxy runs"},
-		{"unknown name", at("http", "noproxy.example:3128"), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot be reached: its name cannot be resolved (no such host); check proxy.url and the cluster's DNS"},
+		{"unknown name", at("http", "noproxy.example:3128"), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY cannot be reached: its name cannot be resolved (no such host); check proxy.url, and the DNS of the pod or machine that connects"},
 		{"SOCKS5 to an HTTP proxy", at("socks5", of(http).Host), dead, v1alpha1.ReasonConnectTimeout, "the proxy PROXY does not connect to the server within failover.connectTimeoutSeconds; check the scheme and port of proxy.url, and that the proxy can reach the URL's host and port"},
 		{"HTTP to a SOCKS5 proxy", at("http", of(socks).Host), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY does not speak HTTP; check the scheme and port of proxy.url"},
 		{"SOCKS5 to a mail server", at("socks5", mail), dead, v1alpha1.ReasonProxyFailed, "the proxy PROXY does not speak SOCKS5; check the scheme and port of proxy.url"},

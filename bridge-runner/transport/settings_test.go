@@ -142,7 +142,7 @@ func TestTLSSessions_ServerCertificateExpired_DoesNotResume(t *testing.T) {
 			observed.wantResumed(t, false, true)
 			cfg.TLS.Time = func() time.Time { return notAfter(t, pair).Add(time.Second) }
 			wantDialError(t, testTimeout, cfg, v1alpha1.ReasonTLSFailed,
-				"TLS: the server's certificate expired at "+notAfter(t, pair).Format(time.RFC3339)+"; renew it, or check the clock of the runner's node")
+				"TLS: the server's certificate expired at "+notAfter(t, pair).Format(time.RFC3339)+"; renew it, or check the clock of the runner's machine")
 			observed.wantResumed(t)
 		})
 	}
@@ -155,7 +155,7 @@ func TestTLSSessions_ServerLostTheSessionAndCertificateExpired_Fails(t *testing.
 	cfg, observed := withSessions(Config{HostPort: hostPort, TLS: clientTLS(pki)})
 	connectOnce(t, cfg)
 	wantDialError(t, testTimeout, cfg, v1alpha1.ReasonTLSFailed,
-		"TLS: the server's certificate expired at "+notAfter(t, pair).Format(time.RFC3339)+"; renew it, or check the clock of the runner's node")
+		"TLS: the server's certificate expired at "+notAfter(t, pair).Format(time.RFC3339)+"; renew it, or check the clock of the runner's machine")
 	observed.wantResumed(t, false)
 }
 

@@ -122,11 +122,11 @@ func TestDial_NoConnection_ReportsReasonAndRemedy(t *testing.T) {
 		},
 		{
 			"unknown name", "unknown.example:1883", v1alpha1.ReasonNameNotResolved,
-			"the host name \"unknown.example\" cannot be resolved (no such host); check the URL's host and the cluster's DNS",
+			"the host name \"unknown.example\" cannot be resolved (no such host); check the URL's host, and the DNS of the pod or machine that connects",
 		},
 		{
 			"name without addresses", "empty.example:1883", v1alpha1.ReasonNameNotResolved,
-			"the host name \"empty.example\" cannot be resolved (no such host); check the URL's host and the cluster's DNS",
+			"the host name \"empty.example\" cannot be resolved (no such host); check the URL's host, and the DNS of the pod or machine that connects",
 		},
 		{
 			"dropped", hole, v1alpha1.ReasonConnectTimeout,

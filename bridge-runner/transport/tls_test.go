@@ -79,7 +79,7 @@ func TestTLS_HandshakeFails_ReportsReasonAndRemedy(t *testing.T) {
 		},
 		{
 			name: "expired", server: serverTLS(t, expired),
-			text: "TLS: the server's certificate expired at " + notAfter(t, expired).Format(time.RFC3339) + "; renew it, or check the clock of the runner's node",
+			text: "TLS: the server's certificate expired at " + notAfter(t, expired).Format(time.RFC3339) + "; renew it, or check the clock of the runner's machine",
 		},
 		{
 			name: "no client certificate, TLS 1.2", server: with(func(c *tls.Config) {
