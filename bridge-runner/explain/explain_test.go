@@ -91,8 +91,14 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 			`could come back as "a" by the rule "#", and does not`,
 		}, "again and again"},
 		{"policies", "", "", "localToRemote: [{filter: a}], buffer: {qos0WhenDown: Buffer, memory: {size: 4Mi}, disk: {size: 1Gi, messageTTLSeconds: 60}}, delivery: {unforwardable: {deadLetter: {topic: dead}}}", Message{"a", 1, false}, []string{
-			"all messages of localToRemote:", "(maximumPacketSize)", "QoS 0 messages are kept", "the buffer in memory has 4194304 bytes", "the buffer on disk has 966367638 bytes", "at most 60 s", "accepts is dropped", `as "dead"`,
-		}, "all messages of remoteToLocal"},
+			"limits of localToRemote: packets of up to 32Mi; up to 4Mi wait in memory, and up to about 922Mi on disk for at most 60 s (when full: Block); QoS 0 messages are kept while the destination is down; a message that no server accepts is dropped, and published on the source as \"dead\"\n",
+		}, "remoteToLocal: packets"},
+		{"the same limits", "", "", both, Message{"up/a", 1, false}, []string{
+			"limits of both directions: packets of up to 32Mi; up to 8Mi wait in memory; QoS 0 messages are dropped while the destination is down; a message that no server accepts is dropped\n",
+		}, "limits of localToRemote"},
+		{"different limits", "", ", maximumPacketSize: 1Mi", both + ", delivery: {unforwardable: {policy: Block}}", Message{"up/a", 1, false}, []string{
+			"limits of localToRemote: packets of up to 32Mi;", "limits of remoteToLocal: packets of up to 1Mi;", "a message that no server accepts blocks the direction\n",
+		}, "both directions"},
 	} {
 		got := text(t, c.local, c.remote, c.rest, c.m)
 		for _, want := range c.want {

@@ -7,6 +7,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -36,9 +39,7 @@ func (b *Bridge) writeText(out *bytes.Buffer) {
 	for i := range b.Messages {
 		b.Messages[i].writeText(out)
 	}
-	for i := range b.Policies {
-		b.Policies[i].writeText(out)
-	}
+	writeLimits(out, b.Policies)
 }
 
 func (e *Explanation) writeText(out *bytes.Buffer) {
@@ -109,31 +110,53 @@ func retained(is bool) string {
 	return "not retained"
 }
 
-func (p *Policies) writeText(out *bytes.Buffer) {
-	fmt.Fprintf(out, "all messages of %s:\n", p.Direction)
-	line := func(format string, args ...any) { fmt.Fprintf(out, "  "+format+"\n", args...) }
-	line("a packet of more than %d bytes (maximumPacketSize) is dropped", p.MaximumPacketSize)
-	if p.BuffersQoS0 {
-		line("while the destination is down, QoS 0 messages are kept")
-	} else {
-		line("while the destination is down, QoS 0 messages are dropped")
+// writeLimits writes a line for each direction, or one line if both directions have the same limits.
+func writeLimits(out *bytes.Buffer, all []Policies) {
+	if len(all) == 2 && all[0].limits() == all[1].limits() {
+		fmt.Fprintf(out, "limits of both directions: %s\n", all[0].limits())
+		return
 	}
-	line("the buffer in memory has %d bytes", p.MemoryBytes)
+	for i := range all {
+		fmt.Fprintf(out, "limits of %s: %s\n", all[i].Direction, all[i].limits())
+	}
+}
+
+// limits describes the policies in one line.
+func (p *Policies) limits() string {
+	wait := "up to " + size(int64(p.MemoryBytes)) + " wait in memory"
 	if p.DiskBytes > 0 {
-		line("the buffer on disk has %d bytes, and when it is full: %s", p.DiskBytes, p.WhenFull)
+		wait += ", and up to " + size(p.DiskBytes) + " on disk"
+		if p.TTLSeconds > 0 {
+			wait += fmt.Sprintf(" for at most %d s", p.TTLSeconds)
+		}
+		wait += fmt.Sprintf(" (when full: %s)", p.WhenFull)
 	}
-	if p.TTLSeconds > 0 {
-		line("a message waits on disk for at most %d s", p.TTLSeconds)
+	qos0, unforwardable := "dropped", "is dropped"
+	if p.BuffersQoS0 {
+		qos0 = "kept"
 	}
 	if p.Unforwardable == v1alpha1.UnforwardableBlock {
-		line("a message that no server of the destination accepts blocks the direction")
-	} else {
-		line("a message that no server of the destination accepts is dropped")
+		unforwardable = "blocks the direction"
 	}
 	if p.DeadLetterTopic != "" {
-		line("dead letters are published on the source as %q", p.DeadLetterTopic)
+		unforwardable += fmt.Sprintf(", and published on the source as %q", p.DeadLetterTopic)
+	}
+	parts := []string{
+		"packets of up to " + size(int64(p.MaximumPacketSize)), wait,
+		"QoS 0 messages are " + qos0 + " while the destination is down",
+		"a message that no server accepts " + unforwardable,
 	}
 	if p.MaxHops > 0 {
-		line("a message that has passed %d bridges is dropped (delivery.maxHops)", p.MaxHops)
+		parts = append(parts, fmt.Sprintf("a message that has passed %d bridges is dropped (delivery.maxHops)", p.MaxHops))
 	}
+	return strings.Join(parts, "; ")
+}
+
+// size shows a number of bytes as the manifest would, such as 8Mi, or rounded.
+func size(n int64) string {
+	exact := resource.NewQuantity(n, resource.BinarySI).String()
+	if n < 1<<20 || strings.HasSuffix(exact, "i") && len(exact) <= len("9999Mi") {
+		return exact
+	}
+	return fmt.Sprintf("about %dMi", (n+1<<19)>>20)
 }
