@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/convert"
 )
 
@@ -60,20 +61,22 @@ func convertOne(source, namespace string, data []byte, out, notes io.Writer) err
 	return err
 }
 
-// convertAndExit runs the command convert.
-func convertAndExit(args []string) {
+// convertCommand runs the command convert, and returns the exit status.
+func convertCommand(args []string, in io.Reader, out, fault io.Writer) int {
 	flags := flag.NewFlagSet("convert", flag.ContinueOnError)
-	flags.SetOutput(os.Stderr)
+	flags.SetOutput(io.Discard)
 	namespace := flags.String("namespace", "", "")
-	flags.Usage = func() { _, _ = fmt.Fprint(os.Stderr, convertUsage) }
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		os.Exit(0)
-	} else if err != nil {
-		os.Exit(2)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(out, convertUsage)
+		return command.Done
+	case err != nil:
+		_, _ = fmt.Fprintf(fault, "bridge-runner convert: %s\n\n%s", command.FlagError(err), convertUsage)
+		return command.Usage
 	}
-	if err := runConvert(flags.Args(), *namespace, os.Stdin, os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "bridge-runner convert:", err)
-		os.Exit(1)
+	if err := runConvert(flags.Args(), *namespace, in, out, fault); err != nil {
+		_, _ = fmt.Fprintln(fault, "bridge-runner convert:", err)
+		return command.Failed
 	}
-	os.Exit(0)
+	return command.Done
 }

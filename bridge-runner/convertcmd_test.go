@@ -55,3 +55,20 @@ func TestConvert_InvalidFile_IsNamed(t *testing.T) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
+
+func TestConvert_Arguments_DecideExitStatus(t *testing.T) {
+	for _, c := range []struct {
+		args       []string
+		status     int
+		out, fault string // their beginnings
+	}{
+		{[]string{"-h"}, 0, "usage: bridge-runner convert", ""},
+		{[]string{"--unknown"}, 2, "", "bridge-runner convert: flag provided but not defined: --unknown\n"},
+		{[]string{"missing.yaml"}, 1, "", "bridge-runner convert: open missing.yaml"},
+	} {
+		var out, fault bytes.Buffer
+		if status := convertCommand(c.args, nil, &out, &fault); status != c.status || !strings.HasPrefix(out.String(), c.out) || !strings.HasPrefix(fault.String(), c.fault) || (out.Len() > 0) != (c.out != "") {
+			t.Errorf("%q: status %d\n%s%s", c.args, status, &out, &fault)
+		}
+	}
+}

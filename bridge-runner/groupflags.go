@@ -27,9 +27,9 @@ const (
 func (o *groupOptions) set() bool { return o.name != "" }
 
 func (o *groupOptions) define(flags *flag.FlagSet) {
-	flags.StringVar(&o.name, "group", "", "with --kubernetes, the `name` of the Lease of a group of runners that serve the same bridge: one forwards, and another one takes over if it ends (docs/two-runners.md); the environment variable POD_IP holds the address of the pod")
-	flags.StringVar(&o.listen, "group-listen", ":8091", "with --group, the `address` (host:port) on which the runner accepts the other members of the group")
-	flags.DurationVar(&o.duration, "lease-duration", defaultLease, "with --group, the `time` for which the Lease is valid without a renewal, in whole seconds; 3s to 60s")
+	flags.StringVar(&o.name, "group", "", "with --kubernetes, the `NAME` of the Lease of a group of runners that serve the same bridge: one forwards, and another one takes over if it ends (docs/two-runners.md); the environment variable POD_IP holds the address of the pod")
+	flags.StringVar(&o.listen, "group-listen", ":8091", "with --group, the `ADDRESS` (host:port) on which the runner accepts the other members of the group")
+	flags.DurationVar(&o.duration, "lease-duration", defaultLease, "with --group, the `TIME` for which the Lease is valid without a renewal, in whole seconds; 3s to 60s")
 }
 
 // problem returns the reason why the arguments are invalid. It is empty if they are valid.

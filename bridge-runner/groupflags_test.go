@@ -27,12 +27,12 @@ func TestParseFlags_Group_HasRequirementsAndDefaults(t *testing.T) {
 		{"--kubernetes --group plant-bridge --peer 192.0.2.1:1 --peer-listen :1 --peer-key k --peer-trusted t", "--peer and --kubernetes exclude each other"},
 	} {
 		var usage strings.Builder
-		_, err := parseFlags(append([]string{"--bridge", "x"}, strings.Fields(tc.args)...), &usage)
+		_, err := parseFlags(append([]string{"--bridge", "x"}, strings.Fields(tc.args)...), io.Discard, &usage)
 		if (err == nil) != (tc.want == "") || !strings.Contains(usage.String(), tc.want) {
 			t.Errorf("%q: %v: %s", tc.args, err, &usage)
 		}
 	}
-	o, err := parseFlags(strings.Fields("--bridge x --kubernetes --group g"), io.Discard)
+	o, err := parseFlags(strings.Fields("--bridge x --kubernetes --group g"), io.Discard, io.Discard)
 	if err != nil || o.group.listen != ":8091" || o.group.duration != 15*time.Second {
 		t.Errorf("%+v, %v", o.group, err)
 	}

@@ -34,7 +34,7 @@ const logTimeout = time.Second
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "convert" {
-		convertAndExit(os.Args[2:])
+		os.Exit(convertCommand(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if len(os.Args) > 1 && os.Args[1] == "import" {
 		os.Exit(command.RunImport(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
@@ -48,7 +48,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "explain" {
 		os.Exit(command.RunExplain(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	opts, err := parseFlags(os.Args[1:], os.Stderr)
+	opts, err := parseFlags(os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return

@@ -27,12 +27,12 @@ type peerOptions struct {
 func (o *peerOptions) set() bool { return o.address != "" }
 
 func (o *peerOptions) define(flags *flag.FlagSet) {
-	flags.StringVar(&o.address, "peer", "", "the `address` (host:port) of --peer-listen on the other machine; two runners with --peer serve the same bridges: one forwards, and the other takes over if its process ends (docs/two-runners.md); use an IP address, or a name that always resolves to that machine")
-	flags.StringVar(&o.listen, "peer-listen", "", "the `address` (host:port) on which the runner accepts the other machine; required with --peer")
-	flags.StringVar(&o.key, "peer-key", "", "the `file` with the key pair of this machine; \"bridge-runner peer-key DIR\" makes it; required with --peer")
-	flags.StringVar(&o.trusted, "peer-trusted", "", "the `file` with the public key of the other machine; required with --peer")
+	flags.StringVar(&o.address, "peer", "", "the `ADDRESS` (host:port) of --peer-listen on the other machine; two runners with --peer serve the same bridges: one forwards, and the other takes over if its process ends (docs/two-runners.md); use an IP address, or a name that always resolves to that machine")
+	flags.StringVar(&o.listen, "peer-listen", "", "the `ADDRESS` (host:port) on which the runner accepts the other machine; required with --peer")
+	flags.StringVar(&o.key, "peer-key", "", "the `FILE` with the key pair of this machine; \"bridge-runner peer-key DIR\" makes it; required with --peer")
+	flags.StringVar(&o.trusted, "peer-trusted", "", "the `FILE` with the public key of the other machine; required with --peer")
 	flags.BoolVar(&o.preferred, "peer-preferred", false, "with --peer, forward if both machines start at the same time; set it on one of the two machines")
-	flags.DurationVar(&o.timeout, "peer-timeout", 0, "with --peer, the `time` after which the runner forwards if the other machine does not answer; without --peer-preferred, it is twice this time; at least 3s; set the same value on both machines; default 0: the runner waits, because the other machine may be forwarding")
+	flags.DurationVar(&o.timeout, "peer-timeout", 0, "with --peer, the `TIME` after which the runner forwards if the other machine does not answer; without --peer-preferred, it is twice this time; at least 3s; set the same value on both machines (default: the runner waits, because the other machine may be forwarding)")
 }
 
 // problem returns the reason why the arguments are invalid. It is empty if they are valid.

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,7 +105,7 @@ func TestParseFlags_Peer_IsChecked(t *testing.T) {
 		{complete + " --kubernetes", "exclude each other"},
 	} {
 		var usage strings.Builder
-		_, err := parseFlags(strings.Fields(tt.args), &usage)
+		_, err := parseFlags(strings.Fields(tt.args), io.Discard, &usage)
 		if (err == nil) != (tt.want == "") || !strings.Contains(usage.String(), tt.want) {
 			t.Errorf("%q: %v: %s", tt.args, err, &usage)
 		}

@@ -89,7 +89,7 @@ func RunCheck(ctx context.Context, args []string, in io.Reader, out, fault io.Wr
 	c := Check{Program: runner}
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	c.Define(flags)
-	others, status, ok := checkUsage.parse(flags, args, fault)
+	others, status, ok := checkUsage.parse(flags, args, out, fault)
 	if !ok {
 		return status
 	}

@@ -66,6 +66,32 @@ func TestCheck_Arguments_DecideExitStatus(t *testing.T) {
 	}
 }
 
+// The help goes to the standard output, and a message about wrong arguments is not followed by the whole help,
+// which would hide it.
+func TestCommands_HelpOrWrongArguments_ArePrinted(t *testing.T) {
+	run := map[string]func(args []string, out, fault *bytes.Buffer) int{
+		"check":   func(args []string, out, fault *bytes.Buffer) int { return RunCheck(t.Context(), args, nil, out, fault) },
+		"explain": func(args []string, out, fault *bytes.Buffer) int { return RunExplain(args, nil, out, fault) },
+		"import":  func(args []string, out, fault *bytes.Buffer) int { return RunImport(args, nil, out, fault) },
+	}
+	for name, command := range run {
+		var out, fault bytes.Buffer
+		if status := command([]string{"-h"}, &out, &fault); status != Done || fault.Len() > 0 || !strings.HasPrefix(out.String(), "usage: bridge-runner "+name) || !strings.Contains(out.String(), "\nExit status: ") {
+			t.Errorf("%s -h: status %d, %s%s", name, status, &out, &fault)
+		}
+		hint := "\n\"bridge-runner " + name + " -h\" describes the command.\n"
+		for args, want := range map[string]string{
+			"--unknown": "flag provided but not defined: --unknown", "-o": "flag needs an argument: -o", "--secrets": "", "": "",
+		} {
+			out.Reset()
+			fault.Reset()
+			if status := command(strings.Fields(args), &out, &fault); status != Usage || out.Len() > 0 || !strings.HasPrefix(fault.String(), "bridge-runner "+name+": "+want) || !strings.HasSuffix(fault.String(), hint) || strings.Count(fault.String(), "\n") != 2 {
+				t.Errorf("%s %s: status %d, %s%s", name, args, status, &out, &fault)
+			}
+		}
+	}
+}
+
 func TestCheck_JSON_HasResult(t *testing.T) {
 	var out, fault bytes.Buffer
 	code := RunCheck(t.Context(), []string{"-f", "-", "-o", "json", "--connect"}, strings.NewReader(commandManifest), &out, &fault)

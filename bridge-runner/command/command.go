@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -101,15 +102,15 @@ type usage struct {
 // parse parses the arguments of a command of the runner, and returns the arguments that are no
 // flags. Flags may also follow other arguments; all arguments after -- are other arguments. It
 // returns false with the exit status if the command must not run.
-func (u usage) parse(flags *flag.FlagSet, args []string, fault io.Writer) (others []string, status int, ok bool) {
-	flags.SetOutput(fault)
-	flags.Usage = func() { _, _ = io.WriteString(fault, u.text(flags)) }
+func (u usage) parse(flags *flag.FlagSet, args []string, out, fault io.Writer) (others []string, status int, ok bool) {
+	flags.SetOutput(io.Discard)
 	for {
 		err := flags.Parse(args)
 		if errors.Is(err, flag.ErrHelp) {
+			_, _ = io.WriteString(out, u.head+"\n"+DescribeFlags(flags)+"\n"+u.tail)
 			return nil, Done, false
 		} else if err != nil {
-			return nil, Usage, false
+			return nil, u.refuse(flags, FlagError(err), fault), false
 		}
 		rest := flags.Args()
 		parsed := len(args) - len(rest)
@@ -120,37 +121,51 @@ func (u usage) parse(flags *flag.FlagSet, args []string, fault io.Writer) (other
 	}
 }
 
-// refuse writes why the arguments are invalid, and the help. It returns the exit status.
+// refuse writes why the arguments are invalid, and returns the exit status. The help would hide the message.
 func (u usage) refuse(flags *flag.FlagSet, problem string, fault io.Writer) int {
-	_, _ = fmt.Fprintf(fault, "%s %s: %s\n\n%s", runner, flags.Name(), problem, u.text(flags))
+	_, _ = fmt.Fprintf(fault, "%s %s: %s\n\"%[1]s %[2]s -h\" describes the command.\n", runner, flags.Name(), problem)
 	return Usage
 }
+
+// singleDash matches the name of a flag in the errors of package flag.
+var singleDash = regexp.MustCompile(`^(flag provided but not defined: |flag needs an argument: |invalid (?:boolean )?value ".*" for (?:flag )?)-(\w[-\w]+)`)
+
+// FlagError returns the text of an error of [flag.FlagSet.Parse], with the names of flags as the help shows
+// them.
+func FlagError(err error) string { return singleDash.ReplaceAllString(err.Error(), "$1--$2") }
 
 const (
 	usageColumn = 23
 	usageWidth  = 77
 )
 
-// text returns the help.
-func (u usage) text(flags *flag.FlagSet) string {
+// DescribeFlags describes the flags with these names in this order, or all flags if there are no names.
+func DescribeFlags(flags *flag.FlagSet, names ...string) string {
+	if len(names) == 0 {
+		flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	}
 	var b strings.Builder
-	b.WriteString(u.head + "\n")
-	flags.VisitAll(func(f *flag.Flag) {
+	for _, name := range names {
+		f := flags.Lookup(name)
 		value, description := flag.UnquoteUsage(f)
-		if f.DefValue != "" && f.DefValue != "false" {
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0s" {
 			description += " (default: " + f.DefValue + ")"
 		}
-		name := "  --" + f.Name
+		shown := "  --" + f.Name
 		if len(f.Name) == 1 {
-			name = "  -" + f.Name
+			shown = "  -" + f.Name
 		}
-		lines := wrap(description, usageWidth)
-		fmt.Fprintf(&b, "%-*s%s\n", usageColumn, strings.TrimRight(name+" "+value, " "), lines[0])
-		for _, line := range lines[1:] {
-			fmt.Fprintf(&b, "%-*s%s\n", usageColumn, "", line)
+		shown = strings.TrimRight(shown+" "+value, " ")
+		if len(shown) >= usageColumn {
+			b.WriteString(shown + "\n")
+			shown = ""
 		}
-	})
-	return b.String() + "\n" + u.tail
+		for _, line := range wrap(description, usageWidth) {
+			fmt.Fprintf(&b, "%-*s%s\n", usageColumn, shown, line)
+			shown = ""
+		}
+	}
+	return b.String()
 }
 
 // wrap divides a text into lines.

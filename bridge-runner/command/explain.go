@@ -122,7 +122,7 @@ func RunExplain(args []string, in io.Reader, out, fault io.Writer) int {
 	e := Explain{Program: runner}
 	flags := flag.NewFlagSet("explain", flag.ContinueOnError)
 	e.Define(flags)
-	topics, status, ok := explainUsage.parse(flags, args, fault)
+	topics, status, ok := explainUsage.parse(flags, args, out, fault)
 	if !ok {
 		return status
 	}

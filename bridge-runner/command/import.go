@@ -87,7 +87,7 @@ func RunImport(args []string, in io.Reader, out, fault io.Writer) int {
 	flags := flag.NewFlagSet("import", flag.ContinueOnError)
 	c.Define(flags)
 	flags.StringVar(&c.Namespace, "namespace", "", "the namespace `NAME` of the manifests (default: none)")
-	sources, status, ok := importUsage.parse(flags, args, fault)
+	sources, status, ok := importUsage.parse(flags, args, out, fault)
 	if !ok {
 		return status
 	}

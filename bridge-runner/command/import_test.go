@@ -281,8 +281,7 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		want   string
 	}{
 		"no file":        {nil, Usage, "name at least one FILE"},
-		"unknown flag":   {[]string{"--form", "nanomq", file}, Usage, "-form"},
-		"help":           {[]string{"--help"}, Done, "usage: bridge-runner import"},
+		"unknown flag":   {[]string{"--form", "nanomq", file}, Usage, "--form"},
 		"unknown format": {[]string{"--from", "vernemq", file}, Failed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
 		"no bridges":     {[]string{"--from", "nanomq", file}, Failed, "empty.conf: the file has no bridges"},
 		"nothing known":  {[]string{file}, Failed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},

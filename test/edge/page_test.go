@@ -139,7 +139,7 @@ func TestEdgePage_WrongArguments_AreNamedAndCorrected(t *testing.T) {
 	m := install(t)
 	m.dropIn(`Environment="MQTTBRIDGE_ARGS=--nonsense"`)
 	_, _ = m.try("systemctl restart " + unitName) // fails
-	m.wait("journalctl --unit="+unitName, "flag provided but not defined: -nonsense")
+	m.wait("journalctl --unit="+unitName, "flag provided but not defined: --nonsense")
 	metrics := mqtttest.FreeAddress(t)
 	m.write("/etc/systemd/system/"+unitName+".d/test.conf", strings.ReplaceAll(block(t, m.page, "ini", "MQTTBRIDGE_ARGS"), ":9090", metrics))
 	m.run("systemctl daemon-reload")
