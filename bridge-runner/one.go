@@ -22,6 +22,15 @@ import (
 // errStopping is why a process that stops is not ready.
 var errStopping = errors.New("stopping")
 
+// secretsOf returns the Secrets of --secrets.
+func secretsOf(opts *options) config.Secrets {
+	s := config.NewSecrets(opts.secrets)
+	if opts.kubernetes {
+		return s
+	}
+	return s.OfUser()
+}
+
 // runBridge runs the bridge of --bridge until the context ends, and then drains it; or until the
 // bridge is deleted. Then the process ends; but in a pod, the kubelet would start it again, so it
 // waits until the context ends.
@@ -45,7 +54,7 @@ func runBridge(ctx context.Context, opts options) error {
 		return err
 	}
 	i, err := newInstance(m, setup{
-		secrets: config.NewSecrets(opts.secrets), data: opts.data,
+		secrets: secretsOf(&opts), data: opts.data,
 		delayReads: opts.delayReads, kubernetes: opts.kubernetes, metrics: report.NewMetrics(),
 		seat:   membership.members().add(m.Namespace + "/" + m.Name),
 		traces: traces.Bridge(m.Namespace, m.Name),

@@ -90,12 +90,9 @@ func (t *target) check(ctx context.Context, o Options) Server {
 	base := t.side.Session(session.Config{
 		Window: t.settings.InflightWindow, QoS2Window: t.settings.QoS2Window, RequireNoEcho: t.settings.Loop, ConnectTimeout: t.side.ConnectTimeout,
 	})
-	cfg, err := config.ServerSession(base, t.side, t.server, config.NewSecrets(o.Secrets))
+	cfg, err := config.ServerSession(base, t.side, t.server, config.NewSecrets(o.Secrets).OfUser())
 	if err != nil {
 		out.fail(diagnosis.ReferenceMissing(err))
-		if o.Secrets == "" {
-			out.Message += "; --secrets names the directory from which the check reads Secrets and ConfigMaps"
-		}
 		return out
 	}
 	out.Usable = true

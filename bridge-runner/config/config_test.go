@@ -255,6 +255,22 @@ func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {
 	}
 }
 
+// Without Kubernetes, the user creates files. In a pod, their paths are unknown to the user.
+func TestSecrets_MissingFileOfTheUser_IsNamed(t *testing.T) {
+	for dir, want := range map[string]string{
+		"secrets": `Secret "login" with key "username" is missing (user field); create the file secrets/login/username, and the bridge connects without a restart`,
+		"":        `Secret "login" with key "username" is missing (user field); create the file login/username in a directory, and name this directory by --secrets`,
+	} {
+		if _, _, err := NewSecrets(dir).OfUser().login(secretLogin()); err == nil || err.Error() != want {
+			t.Errorf("%q: %v\nwant %s", dir, err, want)
+		}
+	}
+	const want = `ConfigMap "ca" with key "ca.crt" is missing (spec.remote.tls.ca.configMapKeyRef); create the file secrets/configMaps/ca/ca.crt, and the bridge`
+	if _, err := NewSecrets("secrets").OfUser().tls(&TLS{ServerName: "h", CA: caRef}); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
 func TestSecrets_ClusterTrustBundleMissingOrEmpty_IsNamed(t *testing.T) {
 	const hint = " is missing, or the cluster does not support ClusterTrustBundleProjection (spec.local.tls.ca.clusterTrustBundle); create it, and the bridge connects without a restart"
 	labels := &metav1.LabelSelector{MatchLabels: map[string]string{"plant": "one"}}

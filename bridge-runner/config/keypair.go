@@ -36,7 +36,7 @@ func (s Secrets) keyPair(certRef, keyRef manifest.Reference) (tls.Certificate, e
 		}
 	}
 	if err != nil {
-		return tls.Certificate{}, &ReferenceError{certRef, pairError(cert, certRef, keyRef, err)}
+		return tls.Certificate{}, &ReferenceError{Reference: certRef, Problem: pairError(cert, certRef, keyRef, err)}
 	}
 	pair.Certificate = sortChain(pair.Certificate)
 	return pair, nil
@@ -50,7 +50,7 @@ func (s Secrets) readPEM(ref manifest.Reference, use pemUse) ([]byte, error) {
 	}
 	value = normalizePEM(value)
 	if problem := pemProblem(use, ref.Key, value); problem != "" {
-		return nil, &ReferenceError{ref, errors.New(problem)}
+		return nil, &ReferenceError{Reference: ref, Problem: errors.New(problem)}
 	}
 	return value, nil
 }

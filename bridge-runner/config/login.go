@@ -60,7 +60,7 @@ func (s Secrets) Login(l *Login, version packet.Version) (username, password str
 		return "", "", err
 	}
 	unusable := func(ref manifest.Reference, problem string) (string, string, error) {
-		return "", "", &ReferenceError{ref, errors.New(problem)}
+		return "", "", &ReferenceError{Reference: ref, Problem: errors.New(problem)}
 	}
 	switch {
 	case len(username) > math.MaxUint16:

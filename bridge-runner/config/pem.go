@@ -110,7 +110,7 @@ func (s Secrets) pool(ref manifest.Reference) (*x509.CertPool, error) {
 	if problem == "" {
 		problem = certificateProblem(value)
 	}
-	return nil, &ReferenceError{ref, errors.New(problem)}
+	return nil, &ReferenceError{Reference: ref, Problem: errors.New(problem)}
 }
 
 // certificateProblem describes the contents of a PEM value that holds no usable certificate,

@@ -24,21 +24,34 @@ const maxSecretBytes = 1 << 20
 // a changed file takes effect at the next attempt to connect.
 type Secrets struct {
 	dir string
+	// ofUser is whether the user makes the files, and not the kubelet.
+	ofUser bool
 }
 
 // NewSecrets returns the Secrets in dir. dir may be empty if the manifest refers to no object.
-func NewSecrets(dir string) Secrets { return Secrets{dir} }
+func NewSecrets(dir string) Secrets { return Secrets{dir: dir} }
+
+// OfUser returns the Secrets with errors that name the files, because the user makes them. The paths in a pod
+// are unknown to the user.
+func (s Secrets) OfUser() Secrets {
+	s.ofUser = true
+	return s
+}
 
 // ReferenceError reports a referenced Secret, ConfigMap or ClusterTrustBundle, or a key of it,
 // that is missing or unusable.
 type ReferenceError struct {
 	manifest.Reference
 	Problem error
+	// remedy says how to create a missing object or key. It is empty if the object is to be created in the cluster.
+	remedy string
 }
 
 func (e *ReferenceError) Error() string {
 	missing := errors.Is(e.Problem, os.ErrNotExist)
 	switch {
+	case missing && e.remedy != "":
+		return fmt.Sprintf("%s with key %q is missing (%s); %s", e.Object(), e.Key, e.Field, e.remedy)
 	case missing && e.Kind == manifest.KindClusterTrustBundle:
 		return fmt.Sprintf("%s is missing, or the cluster does not support ClusterTrustBundleProjection (%s); create it, and the bridge connects without a restart", e.Object(), e.Field)
 	case missing:
@@ -91,7 +104,15 @@ func (s Secrets) read(ref manifest.Reference) ([]byte, error) {
 		if errors.As(err, &pathErr) {
 			err = pathErr.Err // omit the path, which is inside the container and unknown to the user
 		}
-		return nil, &ReferenceError{ref, err}
+		failure := &ReferenceError{Reference: ref, Problem: err}
+		switch {
+		case !s.ofUser:
+		case s.dir == "":
+			failure.remedy = fmt.Sprintf("create the file %s in a directory, and name this directory by --secrets", ref.Path())
+		default:
+			failure.remedy = fmt.Sprintf("create the file %s, and the bridge connects without a restart", path)
+		}
+		return nil, failure
 	}
 	return data, nil
 }

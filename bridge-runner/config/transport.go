@@ -55,7 +55,7 @@ func (s Secrets) proxyURL(p *Proxy) (*url.URL, error) {
 		return nil, err
 	}
 	if ref, problem := proxyLoginProblem(p, username, password); problem != "" {
-		return nil, &ReferenceError{ref, errors.New(problem)}
+		return nil, &ReferenceError{Reference: ref, Problem: errors.New(problem)}
 	}
 	u.User = url.UserPassword(username, password)
 	return u, nil

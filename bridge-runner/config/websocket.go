@@ -93,5 +93,5 @@ func (s Secrets) value(from manifest.Reference) (string, error) {
 }
 
 func unusableValue(from manifest.Reference, problem string) error {
-	return &ReferenceError{from, errors.New(problem)}
+	return &ReferenceError{Reference: from, Problem: errors.New(problem)}
 }

@@ -42,7 +42,7 @@ func install(t *testing.T) *installedMachine {
 
 	m.run(block(t, m.page, "sh", "systemctl enable --now"))
 	m.write("bridge.yaml", strings.NewReplacer("mqtt://localhost:1883", m.local.URL(), "mqtts://node1.cloud.example:8883", m.remote.URL()).
-		Replace(block(t, m.page, "yaml", "kind: MQTTBridge")))
+		Replace(block(t, m.page, "yaml", "cloud-login")))
 	m.write("password", "secret")
 	m.write("ca.crt", string(pki.CA))
 	m.run(block(t, m.page, "sh", "bridge-runner check"))
@@ -200,14 +200,11 @@ func TestEdgePage_CommandsByHand_Work(t *testing.T) {
 	local, remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"}), mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote"})
 	page := read(t, "docs/guides/edge.md")
 	m := boot(t)
-	m.write("bridge.yaml", strings.Replace(bridge(local.URL(), remote.URL()), "{name: plant}", "{name: to-cloud, namespace: plant}", 1))
-	m.write("secrets/login/username", "plant1")
-	m.write("secrets/plant/login/username", "plant1")
-	m.run("mkdir -p bridges data && cp bridge.yaml bridges/")
-	for _, contains := range []string{"--bridge bridge.yaml", "--bridges ./bridges"} {
-		start, query, _ := strings.Cut(block(t, page, "sh", contains), "\ncurl ")
-		m.run("(" + start + ") >/tmp/log 2>&1 & echo $! >/tmp/pid")
-		m.wait("curl "+query, `"Forwarding"`)
+	m.write("bridge.yaml", strings.NewReplacer("mqtt://localhost:1883", local.URL(), "mqtt://node1.cloud.example:1883", remote.URL()).
+		Replace(block(t, page, "yaml", "# bridge.yaml")))
+	for start, query := range map[string]string{"--bridge bridge.yaml": "8080/status\n", "--bridges bridges": "8080/status/default/to-cloud"} {
+		m.run("(" + block(t, page, "sh", start) + ") >/tmp/log 2>&1 & echo $! >/tmp/pid")
+		m.wait(block(t, page, "sh", query), `"Forwarding"`)
 		m.run("pkill -TERM -P \"$(cat /tmp/pid)\" || kill -TERM \"$(cat /tmp/pid)\"; while pgrep -x bridge-runner >/dev/null; do sleep 0.1; done")
 	}
 }
