@@ -47,7 +47,7 @@ func TestImport_ExampleOfThePage_GivesItsOutput(t *testing.T) {
 	for line := range strings.Lines(block("sh")) {
 		words := strings.Fields(line)
 		var messages bytes.Buffer
-		if status := RunImport(words[2:], nil, &messages, &messages); status != Partly || words[0] != "bridge-runner" || words[1] != "import" {
+		if status := RunImport(words[2:], nil, &messages, &messages); status != Partly || words[0] != "bin/bridge-runner" || words[1] != "import" {
 			t.Errorf("%s: exit status %d: %s", line, status, &messages)
 		}
 	}
@@ -68,7 +68,7 @@ func TestImport_ExampleOfThePage_GivesItsOutput(t *testing.T) {
 				t.Fatal(err)
 			}
 			got.Write(data)
-		case words[0] == "bridge-runner" && words[1] == "import":
+		case words[0] == "bin/bridge-runner" && words[1] == "import":
 			var messages bytes.Buffer
 			RunImport(words[2:], nil, &got, &messages)
 			got.Write(messages.Bytes())
