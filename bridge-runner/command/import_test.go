@@ -138,7 +138,7 @@ func TestImport_ExistingFiles_AreReplacedOnlyWithOverwrite(t *testing.T) {
 	if err := os.MkdirAll(bridges, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(old, []byte("edited\n"), 0o644); err != nil { //nolint:gosec // the import restricts it
+	if err := os.WriteFile(old, []byte("edited\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{configuration, "-o", bridges, "--secrets", secrets, "--local", "mqtt://mosquitto.plant.svc"}

@@ -59,7 +59,7 @@ func TestLoad_MinimalManifest_ResolvesDefaults(t *testing.T) {
 }
 
 // A file without a bridge gives one error, and not an error for each field that is missing.
-func TestLoad_FileWithoutBridge_SaysWhatItHas(t *testing.T) {
+func TestLoad_FileWithoutBridge_NamesItsContent(t *testing.T) {
 	const other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 	for text, want := range map[string]string{
 		"":                        "the file has no MQTTBridge: it is empty; name a file with a manifest of kind MQTTBridge",

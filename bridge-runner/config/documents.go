@@ -26,8 +26,8 @@ type Document struct {
 }
 
 // Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
-// have only comments, and objects of other APIs, such as Secrets. If there is none, the error says what the
-// file has.
+// have only comments, and objects of other APIs, such as Secrets. If there is none, the error names the
+// content of the file.
 func Documents(file []byte) ([]Document, error) {
 	var bridges []Document
 	var others []string
