@@ -5,8 +5,10 @@ package explain
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 )
@@ -90,6 +92,24 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"hops end a loop", five, five, "delivery: {maxHops: 2}, localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
 			`could come back as "a" by the rule "#", and does not`,
 		}, "again and again"},
+		{"many hops end a loop", five, five, "delivery: {maxHops: 255}, localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
+			`could come back as "a" by the rule "#", and does not`,
+		}, "again and again"},
+		{"a topic of many levels that shrinks", "", "", "localToRemote: [{filter: '+/#', topic: '${2}'}], remoteToLocal: [{filter: '+/#', topic: '${2}'}]", Message{strings.Repeat("x/", 400), 1, false}, []string{
+			"by the rule \"+/#\", and does not",
+		}, "again and again"},
+		{"a topic that doubles", "", "", "localToRemote: [{filter: '#', topic: '${topic}/${topic}'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
+			`could come back as "a/a" by the rule "#", again and again`,
+		}, "comes back"},
+		{"a topic that is too large", ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '#'}]", Message{strings.Repeat("x", 1021), 1, false}, []string{
+			"published on local (localToRemote): not forwarded: a packet with this topic is larger than maximumPacketSize of local, which is 1024 bytes",
+		}, "publishes"},
+		{"the largest topic", ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '#'}]", Message{strings.Repeat("x", 1019), 1, false}, []string{
+			"forwarded to remote",
+		}, "larger"},
+		{"a topic that is too large to come back", "", ", maximumPacketSize: 1Ki", "localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#', topic: 'y/${1}'}]", Message{strings.Repeat("x", 1100), 1, false}, []string{
+			"forwarded to remote",
+		}, "back"},
 		{"policies", "", "", "localToRemote: [{filter: a}], buffer: {qos0WhenDown: Buffer, memory: {size: 4Mi}, disk: {size: 1Gi, messageTTLSeconds: 60}}, delivery: {unforwardable: {deadLetter: {topic: dead}}}", Message{"a", 1, false}, []string{
 			"all messages of localToRemote:", "(maximumPacketSize)", "QoS 0 messages are kept", "the buffer in memory has 4194304 bytes", "the buffer on disk has 966367638 bytes", "at most 60 s", "accepts is dropped", `as "dead"`,
 		}, "all messages of remoteToLocal"},
@@ -103,6 +123,23 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		if strings.Contains(got, c.absent) {
 			t.Errorf("%s:\n%s\nmust not contain %s", c.name, got, c.absent)
 		}
+	}
+}
+
+// The number of the ways of a message doubles with each step. None of them is a loop.
+func TestExplain_ManyWays_ReturnsWithin5Seconds(t *testing.T) {
+	var rules []string
+	for i := range 8 {
+		rules = append(rules, fmt.Sprintf("{filter: '+/+/#', topic: '${1}${2}%d/${3}', name: r%d}", i, i))
+	}
+	all := strings.Join(rules, ", ")
+	start := time.Now()
+	got := text(t, "", "", "localToRemote: ["+all+"], remoteToLocal: ["+all+"]", Message{strings.Repeat("x/", 40), 1, false})
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if strings.Contains(got, "again and again") {
+		t.Errorf("%s", got)
 	}
 }
 
