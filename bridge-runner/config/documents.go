@@ -19,21 +19,28 @@ type Document struct {
 	// Data begins with an empty line for each line of the file before the document, so that errors name the
 	// lines of the file.
 	Data []byte
-	// line is the first line of the document in the file.
-	line int
+	// line is the first line of the document in the file, and before the number of lines before its marker
+	// or, without a marker, 0.
+	line, before int
 }
 
 // Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
 // have only comments and, in a file of several documents, objects of other APIs, such as Secrets.
 func Documents(file []byte) []Document {
 	all := split(file)
-	if len(all) == 1 {
-		return all
+	if len(all) > 1 {
+		all = slices.DeleteFunc(all, func(d Document) bool { return d.isOther() })
 	}
-	return slices.DeleteFunc(all, func(d Document) bool { return d.isOther() })
+	for i := range all { // not before: a file may have thousands of other objects
+		d := &all[i]
+		d.Data = append(bytes.Repeat([]byte("\n"), d.before), d.Data...)
+	}
+	return all
 }
 
+// split returns the documents of a file that are not blank, without the empty lines at the beginning of Data.
 func split(file []byte) []Document {
+	file = bytes.TrimPrefix(utf8Text(file), []byte("\uFEFF"))
 	var all []Document
 	current, line := Document{line: 1}, 0
 	end := func() {
@@ -45,7 +52,7 @@ func split(file []byte) []Document {
 		line++
 		if content, isMarker := afterMarker(text); isMarker {
 			end()
-			current = Document{Data: bytes.Repeat([]byte("\n"), line-1), line: line}
+			current = Document{line: line, before: line - 1}
 			if isBlank(content) {
 				current.line++
 			}
@@ -78,14 +85,25 @@ func isBlank(data []byte) bool {
 	return true
 }
 
-// isOther reports whether a document is an object of another API, such as a Secret.
+// isOther reports whether a document is an object of another API, such as a Secret. A list of objects with an
+// MQTTBridge is none.
 func (d *Document) isOther() bool {
-	var head struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string `yaml:"kind"`
+	type object struct {
+		APIVersion string    `yaml:"apiVersion"`
+		Kind       string    `yaml:"kind"`
+		Items      yaml.Node `yaml:"items"`
 	}
+	var head object
 	if yaml.Unmarshal(d.Data, &head) != nil {
 		return false
+	}
+	if head.APIVersion == "v1" && head.Kind == "List" {
+		for _, n := range head.Items.Content {
+			var item object
+			if n.Decode(&item) == nil && item.Kind == "MQTTBridge" {
+				return false
+			}
+		}
 	}
 	return head.APIVersion != "" && head.Kind != "" && head.Kind != "MQTTBridge" && !strings.HasPrefix(head.APIVersion, v1alpha1.GroupVersion.Group+"/")
 }
