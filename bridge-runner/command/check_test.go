@@ -115,3 +115,11 @@ func TestExplain_SeveralBridgesAsJSON_ExplainsEach(t *testing.T) {
 		t.Errorf("%s", &out)
 	}
 }
+
+func TestExplain_ControlCharactersFromManifest_AreEscaped(t *testing.T) {
+	file := commandFile(t, strings.Replace(commandManifest, "spec:", "\"\\e[2J\": 1\nspec:", 1))
+	var out, fault bytes.Buffer
+	if status := RunExplain([]string{"-f", file, "a"}, nil, &out, &fault); status != Failed || strings.Contains(fault.String(), "\x1b") || !strings.Contains(fault.String(), `\x1b[2J`) {
+		t.Errorf("exit status %d: %q", status, &fault)
+	}
+}

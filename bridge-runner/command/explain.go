@@ -11,6 +11,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/explain"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 var explainUsage = usage{
@@ -85,7 +86,7 @@ func (e *Explain) Run(inputs []Input, topics []string, out, fault io.Writer) int
 	var report explain.Report
 	for _, input := range inputs {
 		if err := e.add(&report, input, topics); err != nil {
-			_, _ = fmt.Fprintf(fault, "%s explain: %v\n", e.Program, err)
+			_, _ = fmt.Fprintf(fault, "%s explain: %s\n", e.Program, printable.Text(err.Error()))
 			return Failed
 		}
 	}

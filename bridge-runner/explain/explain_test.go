@@ -150,3 +150,11 @@ func TestExplain_TwoWaysToOneTopic_AreNoLoop(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestExplain_ControlCharactersFromManifest_AreEscaped(t *testing.T) {
+	const property = "{name: \"\\u009b1\", value: \"\\u202e2\"}"
+	got := text(t, five, five, "localToRemote: [{filter: a, userProperties: ["+property+"]}]", Message{"a", 1, false})
+	if strings.ContainsAny(got, "\u009b\u202e") || !strings.Contains(got, `with the user property \u009b1=\u202e2`) {
+		t.Errorf("%q", got)
+	}
+}

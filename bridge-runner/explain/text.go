@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // WriteText writes the report for people.
@@ -16,7 +17,7 @@ func (r *Report) WriteText(out io.Writer) error {
 	var b bytes.Buffer
 	for i := range r.Bridges {
 		if len(r.Bridges) > 1 {
-			fmt.Fprintf(&b, "bridge %s\n\n", r.Bridges[i].fullName())
+			fmt.Fprintf(&b, "bridge %s\n\n", printable.Text(r.Bridges[i].fullName()))
 		}
 		r.Bridges[i].writeText(&b)
 	}
@@ -76,7 +77,7 @@ func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
 		fmt.Fprintf(out, "      the source sends the stored message by retainHandling: %s\n", r.RetainHandling)
 	}
 	for _, p := range r.Published.UserProperties {
-		fmt.Fprintf(out, "      with the user property %s=%s\n", p.Name, p.Value)
+		fmt.Fprintf(out, "      with the user property %s=%s\n", printable.Text(p.Name), printable.Text(p.Value))
 	}
 	for i := range r.Returns {
 		r.Returns[i].writeText(out)
