@@ -332,7 +332,9 @@ func (w *explainWorld) wantReturns(side string, m explain.Message, got []explain
 		}
 		want = append(want, back)
 	}
-	same := func(a, b explain.Return) bool { return a.Rule == b.Rule && a.Topic == b.Topic && a.QoS == b.QoS && a.PreventedBy == b.PreventedBy }
+	same := func(a, b explain.Return) bool {
+		return a.Rule == b.Rule && a.Topic == b.Topic && a.QoS == b.QoS && a.PreventedBy == b.PreventedBy
+	}
 	if !slices.EqualFunc(got, want, same) {
 		w.t.Errorf("%+v published on %s returns as %+v, want %+v", m, side, got, want)
 	}
@@ -536,4 +538,3 @@ func (w *explainWorld) ruleMessages() map[string]float64 {
 	}
 	return out
 }
-

@@ -123,3 +123,25 @@ func TestExplain_ControlCharactersFromManifest_AreEscaped(t *testing.T) {
 		t.Errorf("exit status %d: %q", status, &fault)
 	}
 }
+
+// endless is a text without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestCheck_InputThatIsNoFile_IsAnError(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]string{
+		dir:        "bridge-runner check: " + dir + " is a directory; name each of its files\n",
+		"-":        "bridge-runner check: the standard input has more than 67108864 bytes; name a smaller file\n",
+		dir + "/x": "bridge-runner check: open " + dir + "/x: no such file or directory\n",
+	} {
+		var out, fault bytes.Buffer
+		if status := RunCheck(t.Context(), []string{"-f", name}, endless{}, &out, &fault); status != Failed || fault.String() != want || out.Len() > 0 {
+			t.Errorf("%s: exit status %d: %.300s%.300s\nwant %s", name, status, &out, &fault, want)
+		}
+	}
+}
