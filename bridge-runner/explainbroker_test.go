@@ -38,6 +38,8 @@ type explainBroker struct {
 	// maxEchoes is the number of times that each message is sent back to its publisher in
 	// violation of No Local and the bridge flag. 0 means that the broker respects them.
 	maxEchoes int
+	// stored are the retained messages of the broker.
+	stored []script.Packet
 	// budget is the number of messages that are still sent back if maxEchoes is not 0.
 	budget int
 
@@ -48,6 +50,8 @@ type explainBroker struct {
 	bridge bool
 	subs   []explainSubscription
 	lastID uint16
+	// maximumPacket is the size in bytes of the largest packet that the bridge of MQTT 5 accepts.
+	maximumPacket int
 	// unacked has the message in flight to the bridge by packet identifier.
 	unacked map[uint16]chan struct{}
 	// published are the messages of the bridge, in order.
@@ -93,6 +97,9 @@ func (b *explainBroker) handleLocked(c *script.Conn, p script.Packet) {
 	case v5.CONNECT:
 		const bridgeBit = 0x80
 		b.conn, b.bridge, b.subs = c, p.Connect.ProtocolVersion&bridgeBit != 0, nil
+		if p.Properties != nil && p.Properties.MaximumPacketSize != nil {
+			b.maximumPacket = int(*p.Properties.MaximumPacketSize)
+		}
 		var properties *v5.Properties
 		if b.withoutIDs {
 			properties = &v5.Properties{SubIDAvailable: new(byte)}
@@ -109,6 +116,9 @@ func (b *explainBroker) handleLocked(c *script.Conn, p script.Packet) {
 			granted.Codes = append(granted.Codes, s.QoS)
 		}
 		b.sendLocked(granted)
+		for _, s := range b.subs[len(b.subs)-len(p.Subscriptions):] {
+			b.sendStoredLocked(s)
+		}
 	case v5.PINGREQ:
 		b.sendLocked(script.Packet{Type: v5.PINGRESP})
 	case v5.PUBLISH:
@@ -129,6 +139,22 @@ func (b *explainBroker) handleLocked(c *script.Conn, p script.Packet) {
 			close(done)
 			delete(b.unacked, p.ID)
 		}
+	}
+}
+
+// sendStoredLocked sends the retained messages for a new subscription.
+func (b *explainBroker) sendStoredLocked(s explainSubscription) {
+	const doNotSend = 2 // MQTT 5 section 3.8.3.1
+	for _, p := range b.stored {
+		if s.RetainHandling == doNotSend || !explainMatches(s.Topic, p.Topic) {
+			continue
+		}
+		d := explainDelivery{Packet: p}
+		d.Retain, d.QoS = true, min(p.QoS, s.QoS)
+		if s.id > 0 {
+			d.ids = []int{s.id}
+		}
+		b.deliverLocked(d)
 	}
 }
 
@@ -207,6 +233,9 @@ type explainDelivery struct {
 // deliverLocked sends a message to the bridge, under the next packet identifier. It returns a channel
 // that is closed when the bridge has acknowledged it, nil for QoS 0.
 func (b *explainBroker) deliverLocked(d explainDelivery) chan struct{} {
+	if b.maximumPacket > 0 && len(d.encode5()) > b.maximumPacket { // [MQTT-3.1.2-24]
+		return nil
+	}
 	var done chan struct{}
 	if d.QoS > 0 {
 		b.lastID++

@@ -83,6 +83,9 @@ type Rule struct {
 	// RetainHandling is the value of the rule for retained messages of the source. It is empty with
 	// MQTT 3.1.1 on the source, which sends them each time that the bridge subscribes.
 	RetainHandling string `json:"retainHandling,omitempty"`
+	// StoredRetain is whether the rule publishes the stored message retained, which the source sends when the bridge
+	// subscribes. It is nil if the message is not retained, or Forwarded is false.
+	StoredRetain *bool `json:"storedRetain,omitempty"`
 	// Returns are the rules of the other direction that match the published message.
 	Returns []Return `json:"returns,omitempty"`
 }
@@ -150,8 +153,12 @@ func (b *decider) explain(source *side, m Message) Direction {
 	message := session.Message{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain}
 	search := newSearch(len(m.Topic))
 	for _, d := range derive(source, &message) {
-		out.Rules = append(out.Rules, b.rule(source, m.Topic, d, search))
-		out.Forwarded = out.Forwarded || d.Cause == ""
+		r := b.rule(source, m.Topic, d, search)
+		if r.Forwarded && m.Retain {
+			r.StoredRetain = new(source.rules[d.Rule].Retain != v1alpha1.RetainClear) // a stored message has the retain flag
+		}
+		out.Rules = append(out.Rules, r)
+		out.Forwarded = out.Forwarded || r.Forwarded
 	}
 	switch {
 	case len(source.rules) == 0:
@@ -173,18 +180,22 @@ func derive(from *side, m *session.Message) []delivery.Derived {
 	return delivery.Derive(from.rules, inbound(from, m))
 }
 
-// tooLarge reports whether the packet of a message exceeds the limit of a side, even without a payload.
+// tooLarge reports whether the packet of a message exceeds the limit of a side, even at QoS 0 and without a payload.
 func tooLarge(from *side, m *session.Message) bool {
-	p := packet.Publish{Topic: m.Topic, Properties: m.Properties}
+	p := inbound(from, m).Publish
+	p.QoS = 0
 	return packet.SizePublish(from.settings.Version, &p) > from.settings.MaximumPacketSize
 }
 
 // inbound returns a message as the bridge receives it from the servers of a side. A server of MQTT
 // 3.1.1 without the bridge flag clears the retain flag of a message that was not stored before
-// (section 3.3.1.3).
+// (section 3.3.1.3), and MQTT 3.1.1 has no properties.
 func inbound(from *side, m *session.Message) *session.Inbound {
-	keepsRetain := from.settings.Version == packet.V5 || from.settings.BridgeFlag
-	return &session.Inbound{Publish: packet.Publish{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain && keepsRetain, Properties: m.Properties}}
+	in := &session.Inbound{Publish: packet.Publish{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain && from.settings.BridgeFlag}}
+	if from.settings.Version == packet.V5 {
+		in.Retain, in.Properties = m.Retain, m.Properties
+	}
+	return in
 }
 
 // rule explains the result of a rule for a topic.

@@ -56,7 +56,10 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"lower QoS", "", "", both, Message{"up/a", 0, false}, []string{`publishes "up/a" at QoS 0`}, "back"},
 		{"retained", "", "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, retained`}, "back"},
 		{"retain handling", five, "", both, Message{"up/a", 1, true}, []string{"the source sends the stored message by retainHandling: SendIfNew"}, "back"},
-		{"retained without bridge flag", off, "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, not retained`}, "back"},
+		{"retained without bridge flag", off, "", both, Message{"up/a", 1, true}, []string{
+			`publishes "up/a" at QoS 1, not retained`, "the source sends the stored message each time that the bridge subscribes; the rule publishes it retained",
+		}, "retainHandling"},
+		{"retained and cleared", off, "", "localToRemote: [{filter: a, retain: Clear}]", Message{"a", 1, true}, []string{"each time that the bridge subscribes; the rule publishes it not retained"}, "back"},
 		{"no rules", "", "", "localToRemote: [{filter: a}]", Message{"a", 1, false}, []string{"published on remote (remoteToLocal): not forwarded: the direction has no rules"}, "back"},
 		{"excluded", "", "", "localToRemote: [{filter: 'a/#', exclude: ['b', 'a/+']}]", Message{"a/x", 1, false}, []string{
 			"published on local (localToRemote): not forwarded\n", `rule "a/#" does not forward it (excluded): the rule excludes it: exclude has "a/+"`,
@@ -107,6 +110,9 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"the largest topic", ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '#'}]", Message{strings.Repeat("x", 1019), 1, false}, []string{
 			"forwarded to remote",
 		}, "larger"},
+		{"user properties that MQTT 3.1.1 does not carry", five+", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '+/+/#', topic: '${topic}/${1}'}], remoteToLocal: [{filter: '+/#', userProperties: [{name: site, value: x}]}]", Message{"a/b", 1, false}, []string{
+			`could come back as "a/b/a" by the rule "+/#", again and again`,
+		}, "comes back"},
 		{"a topic that is too large to come back", "", ", maximumPacketSize: 1Ki", "localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#', topic: 'y/${1}'}]", Message{strings.Repeat("x", 1100), 1, false}, []string{
 			"forwarded to remote",
 		}, "back"},

@@ -56,14 +56,13 @@ func (e *Explanation) writeText(out *bytes.Buffer) {
 			fmt.Fprintf(out, "forwarded to %s\n", d.Destination)
 		}
 		for j := range d.Rules {
-			d.Rules[j].writeText(out, e.Retain)
+			d.Rules[j].writeText(out)
 		}
 	}
 	out.WriteString("\n")
 }
 
-// writeText writes the result of the rule. stored is whether the source stores the message.
-func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
+func (r *Rule) writeText(out *bytes.Buffer) {
 	fmt.Fprintf(out, "    rule %q", r.Name)
 	if r.Name != r.Filter {
 		fmt.Fprintf(out, " (filter %q)", r.Filter)
@@ -73,8 +72,12 @@ func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
 		return
 	}
 	fmt.Fprintf(out, " publishes %q at QoS %d, %s\n", r.Published.Topic, r.Published.QoS, retained(r.Published.Retain))
-	if stored && r.RetainHandling != "" {
+	switch {
+	case r.StoredRetain == nil:
+	case r.RetainHandling != "":
 		fmt.Fprintf(out, "      the source sends the stored message by retainHandling: %s\n", r.RetainHandling)
+	default:
+		fmt.Fprintf(out, "      the source sends the stored message each time that the bridge subscribes; the rule publishes it %s\n", retained(*r.StoredRetain))
 	}
 	for _, p := range r.Published.UserProperties {
 		fmt.Fprintf(out, "      with the user property %s=%s\n", printable.Text(p.Name), printable.Text(p.Value))
