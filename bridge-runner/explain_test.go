@@ -63,7 +63,7 @@ func FuzzExplain_RandomManifests_BridgeForwardsAsExplained(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { compareWithBridge(t, (*choices)(&data)) })
 }
 
-// choices are bytes that decide what is generated. After the last byte, each choice is the first one.
+// choices are bytes that decide on the manifest and the messages. After the last byte, each choice is the first one.
 type choices []byte
 
 func randomChoices(seed uint64) *choices {

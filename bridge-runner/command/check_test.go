@@ -145,3 +145,12 @@ func TestCheck_InputThatIsNoFile_IsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestExplain_OneOfTwoInputsIsInvalid_ExplainsTheOther(t *testing.T) {
+	e := Explain{Program: "explainer", Form: formText}
+	inputs := []Input{{"invalid", []byte(strings.Replace(commandManifest, "up/#", "up#", 1))}, {"valid", []byte(commandManifest)}}
+	var out, fault bytes.Buffer
+	if status := e.Run(inputs, []string{"up/a"}, &out, &fault); status != Failed || !strings.Contains(out.String(), `publishes "plant1/up/a"`) || !strings.Contains(fault.String(), "explainer explain: the manifest invalid:1 is invalid") {
+		t.Errorf("exit status %d: %s%s", status, &out, &fault)
+	}
+}
