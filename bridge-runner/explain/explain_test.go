@@ -110,7 +110,7 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"the largest topic", ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '#'}]", Message{strings.Repeat("x", 1019), 1, false}, []string{
 			"forwarded to remote",
 		}, "larger"},
-		{"user properties that MQTT 3.1.1 does not carry", five+", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '+/+/#', topic: '${topic}/${1}'}], remoteToLocal: [{filter: '+/#', userProperties: [{name: site, value: x}]}]", Message{"a/b", 1, false}, []string{
+		{"user properties that MQTT 3.1.1 does not carry", five + ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '+/+/#', topic: '${topic}/${1}'}], remoteToLocal: [{filter: '+/#', userProperties: [{name: site, value: x}]}]", Message{"a/b", 1, false}, []string{
 			`could come back as "a/b/a" by the rule "+/#", again and again`,
 		}, "comes back"},
 		{"a topic that is too large to come back", "", ", maximumPacketSize: 1Ki", "localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#', topic: 'y/${1}'}]", Message{strings.Repeat("x", 1100), 1, false}, []string{
