@@ -77,6 +77,7 @@ func TestReport_Files_ResultIsTheWorst(t *testing.T) {
 		{"no bridge", Options{}, []string{secret + "---\n" + secret}, Invalid, []string{"b.yaml: the file has no MQTTBridge"}},
 		{"another kind", Options{}, []string{secret}, Invalid, []string{"b.yaml: the file has no MQTTBridge: it has only objects of other APIs: Secret (v1); name"}},
 		{"not YAML", Options{}, []string{valid + "---\na: [\n"}, Invalid, []string{"b.yaml:10: yaml: line 10: did not find"}},
+		{"keys that are there twice", Options{}, []string{strings.Replace(valid, "qos: 2", "qos: 2, qos: 2, filter: b", 1)}, Invalid, []string{`b.yaml:7: yaml: unmarshal errors: line 7: key "qos" already set in map; line 7: key "filter" already set in map` + "\n"}},
 		{"no server", Options{Connect: true}, []string{valid}, ServerUnusable, []string{"local server primary (mqtt://127.0.0.1:1): not usable", "ConnectionRefused: connection refused"}},
 		{"invalid and no server", Options{Connect: true}, []string{valid, invalid}, Invalid, []string{"ConnectionRefused", "Unsupported value: 3"}},
 	} {

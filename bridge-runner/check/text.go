@@ -7,10 +7,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // WriteText writes the report for people. Errors begin with file and line, as compilers show them.
@@ -31,9 +31,9 @@ func (b *Bridge) writeText(out *bytes.Buffer, now time.Time) {
 		}
 		out.WriteString(": ")
 		if e.Field != "" {
-			out.WriteString(e.Field + ": ")
+			out.WriteString(printable.Text(e.Field) + ": ")
 		}
-		out.WriteString(e.Message + "\n")
+		out.WriteString(printable.Text(e.Message) + "\n")
 	}
 	if !b.Valid {
 		return
@@ -42,32 +42,14 @@ func (b *Bridge) writeText(out *bytes.Buffer, now time.Time) {
 	if b.Namespace != "" {
 		name = b.Namespace + "/" + name
 	}
-	fmt.Fprintf(out, "%s:%d: the manifest of %s is valid\n", b.File, b.Line, name)
+	fmt.Fprintf(out, "%s:%d: the manifest of %s is valid\n", b.File, b.Line, printable.Text(name))
 	for i := range b.Servers {
 		b.Servers[i].writeText(out, now)
 	}
 }
 
-// printable replaces the characters that control a terminal or begin a line by their escapes: a server
-// chooses the names in its certificate and in its answers.
-func printable(text string) string {
-	if !strings.ContainsFunc(text, isControl) {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		if isControl(r) {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// isControl reports whether a character is invisible, apart from the space: a control character, or a
-// character that changes the direction of the text.
-func isControl(r rune) bool { return !unicode.IsPrint(r) }
+// maxLine is the largest size in bytes of a line about a server. A certificate may have names of many kilobytes.
+const maxLine = 4000
 
 // writeText writes the facts about a server, a line for each kind.
 func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
@@ -80,7 +62,7 @@ func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
 	}
 	fmt.Fprintf(out, "\n%s server %s (%s): %s\n", s.Side, s.Name, s.URL, state)
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(out, "  %-11s%s\n", label, printable(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(out, "  %-11s%s\n", label, printable.Short(fmt.Sprintf(format, args...), maxLine))
 	}
 	if s.Message != "" {
 		line("reason", "%s: %s", s.Reason, s.Message)
@@ -95,7 +77,7 @@ func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
 		line("TLS", "%s", strings.TrimPrefix(s.TLS.Version, "TLS "))
 		line("subject", "%s", s.TLS.Subject)
 		line("issuer", "%s", s.TLS.Issuer)
-		line("expires", "%s, in %d days", s.TLS.Expires.Format(time.DateOnly), int(s.TLS.Expires.Sub(now).Hours()/24))
+		line("expires", "%s, in %d days", s.TLS.Expires.Format(time.DateOnly), daysUntil(s.TLS.Expires, now))
 	}
 	s.writeConnack(line)
 	if s.Publish != nil {
@@ -104,6 +86,13 @@ func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
 	for _, remark := range s.Remarks {
 		line("remark", "%s", remark)
 	}
+}
+
+// daysUntil returns the number of whole days from now to a time. A difference of the type time.Duration has at most 292
+// years, and a certificate without an end expires in the year 9999.
+func daysUntil(at, now time.Time) int64 {
+	const secondsPerDay = 24 * 60 * 60
+	return (at.Unix() - now.Unix()) / secondsPerDay
 }
 
 func (s *Server) writeConnack(line func(label, format string, args ...any)) {

@@ -146,3 +146,42 @@ func TestExplain_SeveralBridgesAsJSON_ExplainsEach(t *testing.T) {
 		t.Errorf("%s", &out)
 	}
 }
+
+func TestExplain_ControlCharactersFromManifest_AreEscaped(t *testing.T) {
+	file := commandFile(t, strings.Replace(commandManifest, "spec:", "\"\\e[2J\": 1\nspec:", 1))
+	var out, fault bytes.Buffer
+	if status := RunExplain([]string{"-f", file, "a"}, nil, &out, &fault); status != Failed || strings.Contains(fault.String(), "\x1b") || !strings.Contains(fault.String(), `\x1b[2J`) {
+		t.Errorf("exit status %d: %q", status, &fault)
+	}
+}
+
+// endless is a text without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func TestCheck_InputThatIsNoFile_IsAnError(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]string{
+		dir:        "bridge-runner check: " + dir + " is a directory; name each of its files\n",
+		"-":        "bridge-runner check: the standard input has more than 67108864 bytes; name a smaller file\n",
+		dir + "/x": "bridge-runner check: open " + dir + "/x: no such file or directory\n",
+	} {
+		var out, fault bytes.Buffer
+		if status := RunCheck(t.Context(), []string{"-f", name}, endless{}, &out, &fault); status != Failed || fault.String() != want || out.Len() > 0 {
+			t.Errorf("%s: exit status %d: %.300s%.300s\nwant %s", name, status, &out, &fault, want)
+		}
+	}
+}
+
+func TestExplain_OneOfTwoInputsIsInvalid_ExplainsTheOther(t *testing.T) {
+	e := Explain{Program: "explainer", Form: formText}
+	inputs := []Input{{"invalid", []byte(strings.Replace(commandManifest, "up/#", "up#", 1))}, {"valid", []byte(commandManifest)}}
+	var out, fault bytes.Buffer
+	if status := e.Run(inputs, []string{"up/a"}, &out, &fault); status != Failed || !strings.Contains(out.String(), `publishes "plant1/up/a"`) || !strings.Contains(fault.String(), "explainer explain: the manifest invalid:1 is invalid") {
+		t.Errorf("exit status %d: %s%s", status, &out, &fault)
+	}
+}

@@ -70,14 +70,30 @@ func ReadInputs(names []string, in io.Reader) ([]Input, error) {
 	return out, nil
 }
 
+// maxInput is the largest size of an input, in bytes. It bounds the memory for a file without an end, such as a device.
+const maxInput = 64 << 20
+
 // read returns the contents of a file, or of the standard input if the name is -.
 func read(name string, in io.Reader) ([]byte, error) {
+	source := "the standard input"
 	if name != "-" {
-		return os.ReadFile(name) //nolint:gosec // the user names the file
+		source = name
+		file, err := os.Open(name) //nolint:gosec // the user names the file
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		if info, err := file.Stat(); err == nil && info.IsDir() {
+			return nil, fmt.Errorf("%s is a directory; name each of its files", name)
+		}
+		in = file
 	}
-	data, err := io.ReadAll(in)
-	if err != nil {
-		return nil, fmt.Errorf("reading the standard input: %w", err)
+	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", source, err)
+	case len(data) > maxInput:
+		return nil, fmt.Errorf("%s has more than %d bytes; name a smaller file", source, maxInput)
 	}
 	return data, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/explain"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 var explainUsage = usage{
@@ -80,20 +81,24 @@ func (e *Explain) messages(topics []string) []explain.Message {
 	return out
 }
 
-// Run explains the topics for the bridges of the inputs, and returns the exit status.
+// Run explains the topics for the bridges of the inputs, and returns the exit status. An input that is invalid does not
+// hide the others: it may be one of many bridges of a cluster.
 func (e *Explain) Run(inputs []Input, topics []string, out, fault io.Writer) int {
-	var report explain.Report
+	report, status := explain.Report{}, Done
 	for _, input := range inputs {
 		if err := e.add(&report, input, topics); err != nil {
-			_, _ = fmt.Fprintf(fault, "%s explain: %v\n", e.Program, err)
-			return Failed
+			_, _ = fmt.Fprintf(fault, "%s explain: %s\n", e.Program, printable.Text(err.Error()))
+			status = Failed
 		}
+	}
+	if len(report.Bridges) == 0 {
+		return status
 	}
 	if err := writeReport(out, e.Form, &report, func() error { return report.WriteText(out) }); err != nil {
 		_, _ = fmt.Fprintf(fault, "%s explain: writing the report: %v\n", e.Program, err)
 		return Failed
 	}
-	return Done
+	return status
 }
 
 // add explains the topics for the bridges of an input.

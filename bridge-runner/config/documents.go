@@ -21,8 +21,9 @@ type Document struct {
 	// Data begins with an empty line for each line of the file before the document, so that errors name the
 	// lines of the file.
 	Data []byte
-	// line is the first line of the document in the file.
-	line int
+	// line is the first line of the document in the file, and before the number of lines before its marker
+	// or, without a marker, 0.
+	line, before int
 }
 
 // Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
@@ -40,6 +41,10 @@ func Documents(file []byte) ([]Document, error) {
 		}
 	}
 	const remedy = "name a file with a manifest of kind MQTTBridge"
+	for i := range bridges { // not before: a file may have thousands of other objects
+		d := &bridges[i]
+		d.Data = append(bytes.Repeat([]byte("\n"), d.before), d.Data...)
+	}
 	switch {
 	case len(bridges) > 0:
 		return bridges, nil
@@ -49,7 +54,9 @@ func Documents(file []byte) ([]Document, error) {
 	return nil, fmt.Errorf("the file has no MQTTBridge: it has only objects of other APIs: %s; %s", strings.Join(others, ", "), remedy)
 }
 
+// split returns the documents of a file that are not blank, without the empty lines at the beginning of Data.
 func split(file []byte) []Document {
+	file = bytes.TrimPrefix(utf8Text(file), []byte("\uFEFF"))
 	var all []Document
 	current, line := Document{line: 1}, 0
 	end := func() {
@@ -61,7 +68,7 @@ func split(file []byte) []Document {
 		line++
 		if content, isMarker := afterMarker(text); isMarker {
 			end()
-			current = Document{Data: bytes.Repeat([]byte("\n"), line-1), line: line}
+			current = Document{line: line, before: line - 1}
 			if isBlank(content) {
 				current.line++
 			}
@@ -95,15 +102,25 @@ func isBlank(data []byte) bool {
 }
 
 // other returns the kind and the API of a document that is an object of another API, such as a Secret. It is
-// empty for other documents.
+// empty for other documents, and for a list of objects with an MQTTBridge.
 func (d *Document) other() string {
-	var head struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string `yaml:"kind"`
+	type object struct {
+		APIVersion string    `yaml:"apiVersion"`
+		Kind       string    `yaml:"kind"`
+		Items      yaml.Node `yaml:"items"`
 	}
+	var head object
 	if yaml.Unmarshal(d.Data, &head) != nil || head.APIVersion == "" || head.Kind == "" ||
 		head.Kind == "MQTTBridge" || strings.HasPrefix(head.APIVersion, v1alpha1.GroupVersion.Group+"/") {
 		return ""
+	}
+	if head.APIVersion == "v1" && head.Kind == "List" {
+		for _, n := range head.Items.Content {
+			var item object
+			if n.Decode(&item) == nil && item.Kind == "MQTTBridge" {
+				return ""
+			}
+		}
 	}
 	return fmt.Sprintf("%s (%s)", head.Kind, head.APIVersion)
 }

@@ -145,7 +145,10 @@ func toJSON(data []byte) ([]byte, error) {
 	if err != nil && strings.Contains(err.Error(), "unknown anchor") { // the error contains the value, which may be a secret
 		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 	}
-	return asJSON, err
+	if err != nil { // several errors are several lines
+		return nil, errors.New(strings.NewReplacer(":\n  ", ": ", "\n  ", "; ").Replace(err.Error()))
+	}
+	return asJSON, nil
 }
 
 // head is the part of a manifest that is the same in all versions of the protocol.

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package convert turns manifests that were written for releases up to 0.1 into manifests of
-// this release. It changes names and forms, and keeps the rest, with order and comments. A manifest of this release stays as it is.
+// this release. It changes names and forms, and keeps the rest, with order and comments. A manifest of this
+// release stays as it is.
 package convert
 
 import (
@@ -24,13 +25,14 @@ import (
 )
 
 // Manifests converts the MQTTBridges in YAML documents, also those in lists. Other objects stay
-// as they are. namespace is the namespace of bridges whose manifest names none; it may be
+// as they are. A bridge with YAML aliases is an error. namespace is the namespace of bridges whose manifest names none; it may be
 // empty. notes are remarks for the user, one line each.
 func Manifests(in []byte, namespace string) (out []byte, notes []string, err error) {
 	var buf bytes.Buffer
 	encoder := yaml.NewEncoder(&buf)
 	encoder.SetIndent(2)
 	decoder := yaml.NewDecoder(bytes.NewReader(in))
+	written := false
 	for {
 		var document yaml.Node
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
@@ -38,16 +40,27 @@ func Manifests(in []byte, namespace string) (out []byte, notes []string, err err
 		} else if err != nil {
 			return nil, nil, fmt.Errorf("reading YAML: %w", err)
 		}
-		for _, b := range bridgesIn(&document) {
+		bridges := bridgesIn(&document)
+		if line := aliasIn(&document); line > 0 && len(bridges) > 0 {
+			return nil, nil, fmt.Errorf("line %d has a YAML alias (*), whose value may need other changes at this place than at its anchor (&); write the value in place of the alias", line)
+		}
+		for _, b := range bridges {
 			more, err := convert(b, namespace)
 			if err != nil {
 				return nil, nil, fmt.Errorf("%s: %w", nameOf(b), err)
 			}
 			notes = append(notes, more...)
 		}
+		if isEmpty(&document) {
+			continue
+		}
 		if err := encoder.Encode(&document); err != nil {
 			return nil, nil, fmt.Errorf("writing YAML: %w", err)
 		}
+		written = true
+	}
+	if !written { // the encoder could not be closed
+		return nil, notes, nil
 	}
 	if err := encoder.Close(); err != nil {
 		return nil, nil, fmt.Errorf("writing YAML: %w", err)
@@ -68,6 +81,29 @@ func bridgesIn(n *yaml.Node) []*object {
 		return slices.DeleteFunc(o.items("items"), func(item *object) bool { return item.text("kind") != "MQTTBridge" })
 	}
 	return nil
+}
+
+// isEmpty reports whether a document has neither a value nor comments, as after a marker at the end of a file.
+func isEmpty(n *yaml.Node) bool {
+	for _, x := range append([]*yaml.Node{n}, n.Content...) {
+		if x.HeadComment+x.LineComment+x.FootComment != "" || x.Kind != yaml.DocumentNode && (x.Tag != "!!null" || x.Value != "") {
+			return false
+		}
+	}
+	return true
+}
+
+// aliasIn returns the line of the first alias in a node, 0 if it has none.
+func aliasIn(n *yaml.Node) int {
+	if n.Kind == yaml.AliasNode {
+		return n.Line
+	}
+	for _, child := range n.Content {
+		if line := aliasIn(child); line > 0 {
+			return line
+		}
+	}
+	return 0
 }
 
 func nameOf(b *object) string { return "MQTTBridge " + b.object("metadata").text("name") }

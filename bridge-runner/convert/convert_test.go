@@ -181,3 +181,39 @@ func TestManifests_OtherObjectsAndLists(t *testing.T) {
 		t.Errorf("no YAML: %v", err)
 	}
 }
+
+// kubectl accepts these files.
+func TestManifests_DocumentsWithoutContent_StayWithoutContent(t *testing.T) {
+	const bridge = head + "spec:\n  localToRemote: []\n"
+	for name, c := range map[string]struct{ before, want string }{
+		"a byte order mark":      {"\uFEFF" + bridge, bridge},
+		"a mark before a marker": {"\uFEFF---\n" + bridge, bridge},
+		"line ends of Windows":   {strings.ReplaceAll(bridge, "\n", "\r\n"), bridge},
+		"a marker at the end":    {bridge + "---\n", bridge},
+		"a comment at the end":   {bridge + "---\n# end\n", bridge + "\n# end\n"},
+		"markers alone":          {"---\n---\n", ""},
+		"nothing":                {"", ""},
+	} {
+		if got := converted(t, c.before); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// An alias and the value that it names may need different changes.
+func TestManifests_AliasInBridge_IsRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"a side":      head + "spec:\n  local: &s {primary: {url: 'mqtt://a'}}\n  remote: *s\n  forwards: []\n",
+		"a merge":     head + "spec:\n  local: &s {tls: {caRef: {name: x}}}\n  remote: {<<: *s, primary: {url: 'mqtt://a'}}\n  forwards: []\n",
+		"in a list":   "kind: List\nitems:\n- &b\n  kind: MQTTBridge\n  metadata: {name: b}\n  spec: {forwards: []}\n- *b\n",
+		"a whole one": "x: &b\n  kind: MQTTBridge\nkind: MQTTBridge\nmetadata: {name: b}\nspec: *b\n",
+	} {
+		if out, _, err := Manifests([]byte(text), "plant"); err == nil || !strings.Contains(err.Error(), "alias") || !strings.Contains(err.Error(), "line ") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+	const other = "kind: ConfigMap\ndata:\n  a: &a x\n  b: *a\n"
+	if got := converted(t, other); got != other {
+		t.Errorf("another object: %s", got)
+	}
+}

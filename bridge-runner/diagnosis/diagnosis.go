@@ -20,6 +20,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // Problem is a failure as users see it. It is also an error, so that it can be returned in place of an
@@ -131,7 +132,7 @@ func fill(text string, fact func(name string) string) string {
 			return filled.String()
 		}
 		name, after, _ := strings.Cut(rest, "}")
-		filled.WriteString(fact(name))
+		filled.WriteString(printable.Text(fact(name))) // a server may have chosen it
 		text = after
 	}
 }

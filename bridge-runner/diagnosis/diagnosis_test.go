@@ -165,3 +165,16 @@ func TestRemarks_Each_IsNamed(t *testing.T) {
 		t.Errorf("%q; none: %q", got, none)
 	}
 }
+
+// A server chooses the names in its certificate.
+func TestOf_NamesOfCertificate_ArePrintableAndShort(t *testing.T) {
+	for _, e := range []*transport.Error{
+		{Kind: transport.CertificateOtherName, Host: "h", Names: []string{"a\n\x1b[2J", strings.Repeat("b", 30_000)}},
+		{Kind: transport.CertificateNotAccepted, Detail: "x509: a\n\x1b[2J"},
+	} {
+		got := Of(e).Message
+		if strings.ContainsAny(got, "\n\x1b") || !strings.Contains(got, `a\n\x1b[2J`) || len(got) > 600 {
+			t.Errorf("%.600q", got)
+		}
+	}
+}

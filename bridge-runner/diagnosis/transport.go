@@ -15,6 +15,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // Beginnings of texts that several rows have.
@@ -209,7 +210,11 @@ func listed(names []string) string {
 	if len(names) > maxNames {
 		names, more = names[:maxNames], fmt.Sprintf(" and %d more", len(names)-maxNames)
 	}
-	return strings.Join(names, ", ") + more
+	short := make([]string, len(names))
+	for i := range names {
+		short[i] = printable.Short(names[i], maxText)
+	}
+	return strings.Join(short, ", ") + more
 }
 
 // quoted quotes a name in a certificate.

@@ -64,7 +64,7 @@ type Direction struct {
 	Destination string `json:"destination"`
 	// Forwarded is whether at least one rule forwards the message.
 	Forwarded bool `json:"forwarded"`
-	// Message says why no rule matches. It is empty if a rule matches.
+	// Message says why no rule decides on the message. It is empty if a rule does.
 	Message string `json:"message,omitempty"`
 	// Rules are the rules whose filter matches.
 	Rules []Rule `json:"rules,omitempty"`
@@ -83,6 +83,9 @@ type Rule struct {
 	// RetainHandling is the value of the rule for retained messages of the source. It is empty with
 	// MQTT 3.1.1 on the source, which sends them each time that the bridge subscribes.
 	RetainHandling string `json:"retainHandling,omitempty"`
+	// StoredRetain is whether the rule publishes the stored message retained, which the source sends when the bridge
+	// subscribes. It is nil if the message is not retained, or Forwarded is false.
+	StoredRetain *bool `json:"storedRetain,omitempty"`
 	// Returns are the rules of the other direction that match the published message.
 	Returns []Return `json:"returns,omitempty"`
 }
@@ -147,30 +150,56 @@ func (r *Report) Add(m *config.Manifest, messages []Message) error {
 // explain explains a message that a client publishes on a side.
 func (b *decider) explain(source *side, m Message) Direction {
 	out := Direction{Direction: source.direction, Source: source.name, Destination: source.other.name}
-	in := inbound(source, session.Message{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain})
-	for _, d := range delivery.Derive(source.rules, in) {
-		out.Rules = append(out.Rules, b.rule(source, m.Topic, d))
-		out.Forwarded = out.Forwarded || d.Cause == ""
+	message := session.Message{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain}
+	search := newSearch(len(m.Topic))
+	for _, d := range derive(source, &message) {
+		r := b.rule(source, m.Topic, d, search)
+		if r.Forwarded && m.Retain {
+			r.StoredRetain = new(source.rules[d.Rule].Retain != v1alpha1.RetainClear) // a stored message has the retain flag
+		}
+		out.Rules = append(out.Rules, r)
+		out.Forwarded = out.Forwarded || r.Forwarded
 	}
 	switch {
 	case len(source.rules) == 0:
 		out.Message = "the direction has no rules"
+	case tooLarge(source, &message):
+		out.Message = fmt.Sprintf("a packet with this topic is larger than maximumPacketSize of %s, which is %d bytes", source.name, source.settings.MaximumPacketSize)
 	case len(out.Rules) == 0:
 		out.Message = "no rule matches the topic; the filters are " + filters(source.rules)
 	}
 	return out
 }
 
+// derive returns the results of the rules whose filters match a message that the servers of a side send. It
+// returns nil if the bridge does not accept the message.
+func derive(from *side, m *session.Message) []delivery.Derived {
+	if tooLarge(from, m) {
+		return nil
+	}
+	return delivery.Derive(from.rules, inbound(from, m))
+}
+
+// tooLarge reports whether the packet of a message exceeds the limit of a side, even at QoS 0 and without a payload.
+func tooLarge(from *side, m *session.Message) bool {
+	p := inbound(from, m).Publish
+	p.QoS = 0
+	return packet.SizePublish(from.settings.Version, &p) > from.settings.MaximumPacketSize
+}
+
 // inbound returns a message as the bridge receives it from the servers of a side. A server of MQTT
 // 3.1.1 without the bridge flag clears the retain flag of a message that was not stored before
-// (section 3.3.1.3).
-func inbound(from *side, m session.Message) *session.Inbound {
-	keepsRetain := from.settings.Version == packet.V5 || from.settings.BridgeFlag
-	return &session.Inbound{Publish: packet.Publish{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain && keepsRetain, Properties: m.Properties}}
+// (section 3.3.1.3), and MQTT 3.1.1 has no properties.
+func inbound(from *side, m *session.Message) *session.Inbound {
+	in := &session.Inbound{Publish: packet.Publish{Topic: m.Topic, QoS: m.QoS, Retain: m.Retain && from.settings.BridgeFlag}}
+	if from.settings.Version == packet.V5 {
+		in.Retain, in.Properties = m.Retain, m.Properties
+	}
+	return in
 }
 
 // rule explains the result of a rule for a topic.
-func (b *decider) rule(source *side, topic string, d delivery.Derived) Rule {
+func (b *decider) rule(source *side, topic string, d delivery.Derived, search *search) Rule {
 	r := &source.rules[d.Rule]
 	out := Rule{Name: r.Name, Filter: r.Filter.String(), Forwarded: d.Cause == "", Cause: d.Cause}
 	if source.settings.Version == packet.V5 {
@@ -181,7 +210,7 @@ func (b *decider) rule(source *side, topic string, d delivery.Derived) Rule {
 		return out
 	}
 	out.Published = &Published{Topic: d.Message.Topic, QoS: d.Message.QoS, Retain: d.Message.Retain, UserProperties: userProperties(d.Message.Properties)}
-	out.Returns = b.returns(source.other, &d.Message)
+	out.Returns = b.returns(source.other, &d.Message, search)
 	return out
 }
 

@@ -5,8 +5,10 @@ package explain
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 )
@@ -54,7 +56,10 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"lower QoS", "", "", both, Message{"up/a", 0, false}, []string{`publishes "up/a" at QoS 0`}, "back"},
 		{"retained", "", "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, retained`}, "back"},
 		{"retain handling", five, "", both, Message{"up/a", 1, true}, []string{"the source sends the stored message by retainHandling: SendIfNew"}, "back"},
-		{"retained without bridge flag", off, "", both, Message{"up/a", 1, true}, []string{`publishes "up/a" at QoS 1, not retained`}, "back"},
+		{"retained without bridge flag", off, "", both, Message{"up/a", 1, true}, []string{
+			`publishes "up/a" at QoS 1, not retained`, "the source sends the stored message each time that the bridge subscribes; the rule publishes it retained",
+		}, "retainHandling"},
+		{"retained and cleared", off, "", "localToRemote: [{filter: a, retain: Clear}]", Message{"a", 1, true}, []string{"each time that the bridge subscribes; the rule publishes it not retained"}, "back"},
 		{"no rules", "", "", "localToRemote: [{filter: a}]", Message{"a", 1, false}, []string{"published on remote (remoteToLocal): not forwarded: the direction has no rules"}, "back"},
 		{"excluded", "", "", "localToRemote: [{filter: 'a/#', exclude: ['b', 'a/+']}]", Message{"a/x", 1, false}, []string{
 			"published on local (localToRemote): not forwarded\n", `rule "a/#" does not forward it (excluded): the rule excludes it: exclude has "a/+"`,
@@ -90,6 +95,27 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 		{"hops end a loop", five, five, "delivery: {maxHops: 2}, localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
 			`could come back as "a" by the rule "#", and does not`,
 		}, "again and again"},
+		{"many hops end a loop", five, five, "delivery: {maxHops: 255}, localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
+			`could come back as "a" by the rule "#", and does not`,
+		}, "again and again"},
+		{"a topic of many levels that shrinks", "", "", "localToRemote: [{filter: '+/#', topic: '${2}'}], remoteToLocal: [{filter: '+/#', topic: '${2}'}]", Message{strings.Repeat("x/", 400), 1, false}, []string{
+			"by the rule \"+/#\", and does not",
+		}, "again and again"},
+		{"a topic that doubles", "", "", "localToRemote: [{filter: '#', topic: '${topic}/${topic}'}], remoteToLocal: [{filter: '#'}]", Message{"a", 1, false}, []string{
+			`could come back as "a/a" by the rule "#", again and again`,
+		}, "comes back"},
+		{"a topic that is too large", ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '#'}]", Message{strings.Repeat("x", 1021), 1, false}, []string{
+			"published on local (localToRemote): not forwarded: a packet with this topic is larger than maximumPacketSize of local, which is 1024 bytes",
+		}, "publishes"},
+		{"the largest topic", ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '#'}]", Message{strings.Repeat("x", 1019), 1, false}, []string{
+			"forwarded to remote",
+		}, "larger"},
+		{"user properties that MQTT 3.1.1 does not carry", five + ", maximumPacketSize: 1Ki", "", "localToRemote: [{filter: '+/+/#', topic: '${topic}/${1}'}], remoteToLocal: [{filter: '+/#', userProperties: [{name: site, value: x}]}]", Message{"a/b", 1, false}, []string{
+			`could come back as "a/b/a" by the rule "+/#", again and again`,
+		}, "comes back"},
+		{"a topic that is too large to come back", "", ", maximumPacketSize: 1Ki", "localToRemote: [{filter: '#'}], remoteToLocal: [{filter: '#', topic: 'y/${1}'}]", Message{strings.Repeat("x", 1100), 1, false}, []string{
+			"forwarded to remote",
+		}, "back"},
 		{"policies", "", "", "localToRemote: [{filter: a}], buffer: {qos0WhenDown: Buffer, memory: {size: 4Mi}, disk: {size: 1Gi, messageTTLSeconds: 60}}, delivery: {unforwardable: {deadLetter: {topic: dead}}}", Message{"a", 1, false}, []string{
 			"limits of localToRemote: packets of up to 32Mi; up to 4Mi wait in memory, and up to about 922Mi on disk for at most 60 s (when full: Block); QoS 0 messages are kept while the destination is down; a message that no server accepts is dropped, and published on the source as \"dead\"\n",
 		}, "remoteToLocal: packets"},
@@ -112,10 +138,35 @@ func TestExplain_Topic_SaysWhatTheRulesDo(t *testing.T) {
 	}
 }
 
+// The number of the ways of a message doubles with each step. None of them is a loop.
+func TestExplain_ManyWays_ReturnsWithin5Seconds(t *testing.T) {
+	var rules []string
+	for i := range 8 {
+		rules = append(rules, fmt.Sprintf("{filter: '+/+/#', topic: '${1}${2}%d/${3}', name: r%d}", i, i))
+	}
+	all := strings.Join(rules, ", ")
+	start := time.Now()
+	got := text(t, "", "", "localToRemote: ["+all+"], remoteToLocal: ["+all+"]", Message{strings.Repeat("x/", 40), 1, false})
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if strings.Contains(got, "again and again") {
+		t.Errorf("%s", got)
+	}
+}
+
 // A message that reaches the same topic on two ways does not circulate for that reason.
 func TestExplain_TwoWaysToOneTopic_AreNoLoop(t *testing.T) {
 	got := text(t, "", off, "localToRemote: [{filter: a, topic: b, name: '1'}, {filter: a, topic: c, name: '2'}], remoteToLocal: [{filter: b, topic: d}, {filter: c, topic: d}]", Message{"a", 1, false})
 	if strings.Contains(got, "again") || strings.Count(got, `comes back as "d"`) != 2 {
 		t.Error(got)
+	}
+}
+
+func TestExplain_ControlCharactersFromManifest_AreEscaped(t *testing.T) {
+	const property = "{name: \"\\u009b1\", value: \"\\u202e2\"}"
+	got := text(t, five, five, "localToRemote: [{filter: a, userProperties: ["+property+"]}]", Message{"a", 1, false})
+	if strings.ContainsAny(got, "\u009b\u202e") || !strings.Contains(got, `with the user property \u009b1=\u202e2`) {
+		t.Errorf("%q", got)
 	}
 }

@@ -6,7 +6,6 @@ package explain
 import (
 	"fmt"
 
-	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
 )
@@ -44,16 +43,16 @@ const (
 )
 
 // returns explains the ways back of a message that the bridge publishes on a side.
-func (b *decider) returns(at *side, m *session.Message) []Return {
+func (b *decider) returns(at *side, m *session.Message, search *search) []Return {
 	var out []Return
-	for _, d := range delivery.Derive(at.rules, inbound(at, *m)) {
+	for _, d := range derive(at, m) {
 		r := Return{Rule: at.rules[d.Rule].Name, Topic: d.Message.Topic, QoS: d.Message.QoS}
 		if d.Cause != "" {
 			r.PreventedBy, r.Message = PreventedByRule, b.why(&at.rules[d.Rule], m.Topic, d.Cause)
 			out = append(out, r)
 			continue
 		}
-		r.Endless = b.circulates(at.other, &d.Message, map[visit]bool{{at, m.Topic}: true}, 1)
+		r.Endless = search.circulates(at.other, &d.Message, 1)
 		r.PreventedBy, r.Message = b.prevention(at)
 		out = append(out, r)
 	}
@@ -79,24 +78,56 @@ type visit struct {
 	topic string
 }
 
-// maxSteps is the number of steps after which a message is taken to circulate without end: each step may
-// make the topic longer, so that no topic repeats. delivery.maxHops ends a loop before.
-const maxSteps = 256
+// The limits of a search. A search that reaches searchBytes treats the remaining messages as messages
+// that do not circulate.
+const (
+	// searchBytes bounds the size of the topics of a search, and visitBytes is the part of a visit
+	// besides its topic, in bytes.
+	searchBytes = 4 << 20
+	visitBytes  = 100
+	// A topic that is longer than the topic of the client's message after maxSteps steps, or is
+	// longer than longTopic bytes after growthSteps steps, becomes longer with each round.
+	maxSteps    = 256
+	growthSteps = 8
+	longTopic   = 8192
+)
+
+// search looks for messages that circulate if all servers send the bridge's own messages back.
+type search struct {
+	// start is the length of the topic of the client's message, in bytes.
+	start int
+	// visits are true for the messages on the way, and for the messages from which a loop was found.
+	// They are false for the messages that are known to end.
+	visits map[visit]bool
+	// bytes is the remaining part of searchBytes.
+	bytes int
+}
+
+func newSearch(start int) *search {
+	return &search{start: start, visits: map[visit]bool{}, bytes: searchBytes}
+}
 
 // circulates reports whether a message that the bridge publishes on a side would circulate without
-// end if all servers sent it back. visits are true on the way of the message, and false if they are
-// known to end.
-func (b *decider) circulates(at *side, m *session.Message, visits map[visit]bool, steps int) bool {
+// end: it comes to a topic again, or its topic becomes longer with each round. delivery.maxHops ends
+// every loop.
+func (s *search) circulates(at *side, m *session.Message, steps int) bool {
 	key := visit{at, m.Topic}
-	if onWay, known := visits[key]; known || steps == maxSteps {
-		return onWay || !known
+	if circulates, known := s.visits[key]; known {
+		return circulates
 	}
-	visits[key] = true
-	for _, d := range delivery.Derive(at.rules, inbound(at, *m)) {
-		if d.Cause == "" && b.circulates(at.other, &d.Message, visits, steps+1) {
+	s.bytes -= len(m.Topic) + visitBytes
+	switch longer := len(m.Topic) > s.start; {
+	case len(at.rules) == 0, at.rules[0].MaxHops > 0, s.bytes < 0: // all rules have the same MaxHops
+		return false
+	case longer && steps >= maxSteps, longer && steps > growthSteps && len(m.Topic) > longTopic:
+		return true
+	}
+	s.visits[key] = true
+	for _, d := range derive(at, m) {
+		if d.Cause == "" && s.circulates(at.other, &d.Message, steps+1) {
 			return true
 		}
 	}
-	visits[key] = false
+	s.visits[key] = false
 	return false
 }

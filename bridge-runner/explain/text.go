@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // WriteText writes the report for people.
@@ -19,7 +20,7 @@ func (r *Report) WriteText(out io.Writer) error {
 	var b bytes.Buffer
 	for i := range r.Bridges {
 		if len(r.Bridges) > 1 {
-			fmt.Fprintf(&b, "bridge %s\n\n", r.Bridges[i].fullName())
+			fmt.Fprintf(&b, "bridge %s\n\n", printable.Text(r.Bridges[i].fullName()))
 		}
 		r.Bridges[i].writeText(&b)
 	}
@@ -56,14 +57,13 @@ func (e *Explanation) writeText(out *bytes.Buffer) {
 			fmt.Fprintf(out, "forwarded to %s\n", d.Destination)
 		}
 		for j := range d.Rules {
-			d.Rules[j].writeText(out, e.Retain)
+			d.Rules[j].writeText(out)
 		}
 	}
 	out.WriteString("\n")
 }
 
-// writeText writes the result of the rule. stored is whether the source stores the message.
-func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
+func (r *Rule) writeText(out *bytes.Buffer) {
 	fmt.Fprintf(out, "    rule %q", r.Name)
 	if r.Name != r.Filter {
 		fmt.Fprintf(out, " (filter %q)", r.Filter)
@@ -73,11 +73,15 @@ func (r *Rule) writeText(out *bytes.Buffer, stored bool) {
 		return
 	}
 	fmt.Fprintf(out, " publishes %q at QoS %d, %s\n", r.Published.Topic, r.Published.QoS, retained(r.Published.Retain))
-	if stored && r.RetainHandling != "" {
+	switch {
+	case r.StoredRetain == nil:
+	case r.RetainHandling != "":
 		fmt.Fprintf(out, "      the source sends the stored message by retainHandling: %s\n", r.RetainHandling)
+	default:
+		fmt.Fprintf(out, "      the source sends the stored message each time that the bridge subscribes; the rule publishes it %s\n", retained(*r.StoredRetain))
 	}
 	for _, p := range r.Published.UserProperties {
-		fmt.Fprintf(out, "      with the user property %s=%s\n", p.Name, p.Value)
+		fmt.Fprintf(out, "      with the user property %s=%s\n", printable.Text(p.Name), printable.Text(p.Value))
 	}
 	for i := range r.Returns {
 		r.Returns[i].writeText(out)

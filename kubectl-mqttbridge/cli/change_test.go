@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -137,4 +138,13 @@ func TestHandOver_OfABridge_NeedsAWarmStandby(t *testing.T) {
 	report()
 	r := <-results
 	r.want(t, done, "the pod two of "+ns+"/b is active, gap 12 ms")
+}
+
+// A script must not continue as if the change were in effect.
+func TestSwitch_EndedWhileItWaits_ExitsWithAnError(t *testing.T) {
+	ns := namespace(t)
+	create(t, manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // no runner answers
+	defer cancel()
+	pluginWith(t, ctx, "", "switch", "b", "plant", "-n", ns).want(t, failed, "the command was ended before it was done")
 }

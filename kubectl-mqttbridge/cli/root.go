@@ -81,11 +81,14 @@ func newFlags() *genericclioptions.ConfigFlags { return genericclioptions.NewCon
 func (p *program) run(ctx context.Context, args []string) int {
 	root := p.root() //nolint:contextcheck // completions use the context of their command
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var status *statusError
-	switch {
-	case err == nil, ctx.Err() != nil && errors.Is(err, ctx.Err()): // the user has ended the command
+	switch ended := ctx.Err() != nil; {
+	case err == nil, ended && isEndless(cmd) && errors.Is(err, ctx.Err()):
 		return done
+	case ended && !isEndless(cmd):
+		err = fmt.Errorf("the command was ended before it was done; `%s status` shows the state of the bridges", name)
+		status = &statusError{failed, err}
 	case !errors.As(err, &status):
 		status = &statusError{failed, err}
 	}
@@ -99,6 +102,16 @@ func (p *program) run(ctx context.Context, args []string) int {
 		_, _ = fmt.Fprintf(p.ErrOut, "Run `%s --help`, or --help after the name of a command.\n", name)
 	}
 	return status.status
+}
+
+// isEndless reports whether a command runs until the user ends it.
+func isEndless(cmd *cobra.Command) bool {
+	for _, name := range []string{"watch", "follow"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() == "true" {
+			return true
+		}
+	}
+	return cmd.Name() == "dashboard"
 }
 
 func (p *program) root() *cobra.Command {

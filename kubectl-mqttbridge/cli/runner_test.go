@@ -10,8 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 )
 
@@ -89,4 +91,34 @@ func TestCommandsOfTheRunner_OnBridgesOfTheCluster_ReadTheirManifests(t *testing
 	in("check").want(t, usage, "name a file by -f, or a bridge of the cluster")
 	in("check", bridgeName, "--publish", "a").want(t, usage, "--publish and --client-id need --connect")
 	in("import").want(t, usage, "name at least one FILE")
+}
+
+// The rules pass through the API server and a second form of YAML.
+func TestExplain_BridgeOfTheCluster_IsTheSameAsOfItsFile(t *testing.T) {
+	ns := namespace(t)
+	b := manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883")
+	b.APIVersion, b.Kind = "mqttbridge.io/v1alpha1", "MQTTBridge"
+	b.Spec.LocalToRemote = []v1alpha1.Rule{
+		{Filter: "#", Topic: "yes", Name: "null"}, {Filter: "+/ü ///#", Topic: "1e3/${1}: ${2}", Exclude: []string{"- a", "'\"", "<<"}},
+		{Filter: "\u2028/+", Topic: "${1}\u0085", QoS: ptr.To[int32](2)}, {Filter: "~", Topic: strings.Repeat("long ", 100)}, {Filter: "a: b # c/#", Retain: ptr.To(v1alpha1.RetainSet)},
+	}
+	b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "+/#", Topic: "back/${topic}"}}
+	data, err := yaml.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	create(t, b)
+	topics := []string{"a", "~", "- a", "x/ü ///y", "\u2028/z", "a: b # c", "yes", "1e3/x: y"}
+	var want, fault bytes.Buffer
+	if status := command.RunExplain(append([]string{"-f", file, "--retain"}, topics...), nil, &want, &fault); status != done {
+		t.Fatal(fault.String())
+	}
+	got := plugin(t, append([]string{"explain", "-n", ns, "-b", "b", "--retain"}, topics...)...)
+	if got.status != done || got.out != want.String() {
+		t.Errorf("exit status %d: %s%s\nwant\n%s", got.status, got.out, got.err, &want)
+	}
 }
