@@ -114,12 +114,25 @@ func (r *Reader) Int(key string, lowest, highest int64) (int64, bool) {
 	return n, true
 }
 
+// The units of durations that have none.
+const (
+	Milliseconds = "ms"
+	Seconds      = "s"
+)
+
 // Seconds returns the duration under a key in whole seconds, rounded up. A number without a unit
 // is in seconds.
-func (r *Reader) Seconds(key string) (int64, bool) {
+func (r *Reader) Seconds(key string) (int64, bool) { return r.DurationIn(key, Seconds) }
+
+// DurationIn returns the duration under a key in whole seconds, rounded up. A number without a unit
+// is in this unit.
+func (r *Reader) DurationIn(key, unit string) (int64, bool) {
 	text, ok := r.Text(key)
 	if !ok {
 		return 0, false
+	}
+	if text != "" && strings.Trim(text, "0123456789") == "" {
+		text += unit
 	}
 	seconds, ok := parseSeconds(text)
 	if !ok {

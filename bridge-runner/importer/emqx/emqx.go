@@ -121,6 +121,7 @@ var reasons = map[string]string{
 	"connect_timeout":  "spec.remote.failover.connectTimeoutSeconds has this effect; choose its value in seconds",
 	"static_clientids": "the bridge has one client identifier: set spec.remote.clientID",
 	"reconnect_*":      "the bridge connects again after spec.remote.failover.retry",
+	"no_local":         "the bridge always asks servers not to send it its own messages: with MQTT 5 by this option, and with MQTT 3.1.1 by bridgeMode",
 }
 
 // side reads the settings of the connection.
@@ -145,7 +146,7 @@ func (i importer) side(r *draft.Reader) {
 		}
 	}
 	i.servers(r, i.tls(r))
-	if seconds, ok := r.Seconds("keepalive"); ok && seconds >= 1 && seconds <= 65535 {
+	if seconds, ok := r.DurationIn("keepalive", draft.Milliseconds); ok && seconds >= 1 && seconds <= 65535 {
 		s.Remote.KeepAliveSeconds = ptr.To(int32(seconds))
 	} else if ok {
 		r.LeftOut("keepalive", "the bridge always uses a keep alive, from 1 to 65535 seconds; it uses its default")
@@ -172,21 +173,26 @@ func (i importer) clientID(r *draft.Reader) {
 		return
 	}
 	var ids []string
+	user := false
 	for _, item := range items {
 		if f := item.Get("ids"); f != nil {
 			for _, id := range f.Value.Items {
 				if inner := id.Get("clientid"); inner != nil {
+					user = user || len(id.Fields) > 1
 					id = inner.Value
 				}
 				ids = append(ids, id.Text)
 			}
 		}
 	}
-	if len(ids) == 1 {
-		i.Spec().Remote.ClientID = ids[0]
+	if len(ids) != 1 {
+		r.LeftOut("static_clientids", "%s", reasons["static_clientids"])
 		return
 	}
-	r.LeftOut("static_clientids", "%s", reasons["static_clientids"])
+	i.Spec().Remote.ClientID = ids[0]
+	if user {
+		r.LeftOut("static_clientids", "only the identifier is imported; set spec.remote.credentials to its user name and password")
+	}
 }
 
 // finish reads the settings that depend on the rules.
@@ -252,13 +258,20 @@ func (i importer) tls(r *draft.Reader) bool {
 	}
 	remote := &i.Spec().Remote
 	i.SetTLS(remote, "remote", t.File("cacertfile"), t.File("certfile"), t.File("keyfile"))
-	if name, ok := t.Text("server_name_indication"); ok && name != "" && name != "disable" {
+	switch name, ok := t.Text("server_name_indication"); {
+	case !ok || name == "":
+	case name == "disable":
+		t.LeftOut("server_name_indication", "the bridge always sends the name of the server, and verifies the name in its certificate; set tls.serverName if the certificate has another name than the address")
+	default:
 		if remote.TLS == nil {
 			remote.TLS = &v1alpha1.TLS{}
 		}
 		remote.TLS.ServerName = name
 	}
-	if verify, ok := t.Text("verify"); ok && verify == "verify_none" {
+	switch verify, ok := t.Text("verify"); {
+	case !ok:
+		t.Changed("verify", "EMQX verifies no certificate by default, and the bridge always does; set tls.ca, and tls.serverName if the certificate has another name than the address")
+	case verify == "verify_none":
 		t.LeftOut("verify", "the bridge always verifies the certificate of the server; set tls.ca, and tls.serverName if the certificate has another name than the address")
 	}
 	t.Rest(map[string]string{

@@ -5,6 +5,7 @@ package emqx
 
 import (
 	"regexp"
+	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
@@ -55,14 +56,17 @@ func actions(rule *tree.Value) []*tree.Value {
 	return []*tree.Value{f.Value}
 }
 
+const propertiesReason = "the bridge keeps the properties of messages, and adds only userProperties of a rule"
+
 const sqlReason = `the bridge forwards messages as they are, and has no SQL; only SELECT * FROM "FILTER" is imported`
 
-// egressOfRules adds a rule for each rule of the rule engine that sends messages to an action.
-func (i importer) egressOfRules(key, action, other string, line int, p *draft.Reader) {
+// egressOfRules adds a rule for each rule of the rule engine that has one of the names as an
+// action. It reports whether there is one.
+func (i importer) egressOfRules(p *draft.Reader, names []string) bool {
 	found := false
 	for _, r := range i.rules() {
 		for _, a := range actions(r.field.Value) {
-			if a.Text != action && a.Text != other {
+			if !slices.Contains(names, a.Text) {
 				continue
 			}
 			found = true
@@ -70,36 +74,46 @@ func (i importer) egressOfRules(key, action, other string, line int, p *draft.Re
 				i.LeftOut(r.field.Line, r.name, sqlReason)
 				continue
 			}
-			i.publish(true, r.from, p)
+			i.publish(true, r.from, p, remoteDefaults)
 		}
 	}
-	if !found {
-		i.LeftOut(line, key, "it has no local topic, and no rule in this file sends messages to it; put its rules into the same file")
-	}
+	return found
 }
 
-// sourceOfRules adds a rule for each rule of the rule engine that publishes the messages of a
-// source again. names are the names of the source in SQL.
-func (i importer) sourceOfRules(filter string, line int, key string, names []string) {
+// ingressOfRules adds a rule for each rule of the rule engine that publishes the messages of a
+// source again. names are the names of the source in SQL. It reports whether there is one.
+func (i importer) ingressOfRules(filter string, names []string) bool {
 	found := false
 	for _, r := range i.rules() {
-		for _, name := range names {
-			if r.from != name {
+		if !slices.Contains(names, r.from) {
+			continue
+		}
+		for _, a := range actions(r.field.Value) {
+			function, args := a.Get("function"), a.Get("args")
+			if function == nil || function.Value.Text != "republish" || args == nil {
 				continue
 			}
-			for _, a := range actions(r.field.Value) {
-				function, args := a.Get("function"), a.Get("args")
-				if function == nil || function.Value.Text != "republish" || args == nil {
-					continue
-				}
-				found = true
-				t := i.Reader(r.name+".actions.args", args.Value)
-				t.Skip("mqtt_properties", "user_properties", "direct_dispatch")
-				i.publish(false, filter, t)
-			}
+			found = true
+			t := i.Reader(r.name+".actions.args", args.Value)
+			republishProperties(t)
+			i.publish(false, filter, t, republishDefaults)
 		}
 	}
-	if !found {
-		i.LeftOut(line, key, "the messages of %s are not published on this broker: it has no local topic, and no rule in this file publishes them again (SELECT * FROM \"%s\" with the action republish)", filter, names[0])
+	return found
+}
+
+// republishProperties marks the properties of published messages as read that have the effect of
+// the bridge, which keeps all properties.
+func republishProperties(t *draft.Reader) {
+	switch properties, _ := template(t, "user_properties", "${user_properties}"); properties {
+	case "${user_properties}", "${pub_props.'User-Property'}":
+	default:
+		t.LeftOut("user_properties", propertiesReason)
+	}
+	if direct, ok := t.Text("direct_dispatch"); ok && direct != "false" {
+		t.LeftOut("direct_dispatch", "EMQX then applies no rules to the message; the bridge publishes as a client, so that they apply")
+	}
+	if p := t.Object("mqtt_properties"); p != nil {
+		p.Rest(map[string]string{"*": propertiesReason})
 	}
 }
