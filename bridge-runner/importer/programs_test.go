@@ -146,4 +146,63 @@ var programCases = map[string]programCase{
 actions.mqtt.up { connector = c, local_topic = "up/#", parameters { topic = "${topic}" } }`,
 		want: []string{"clientID: plant", "static_clientids: left out: "},
 	},
+
+	// BridgeMqttClient subscribes with DO_NOT_SEND, and MessageForwarderImpl receives live messages only.
+	"hivemq-edge: no retained messages": {
+		text: hivemqBridge("", `<filters><mqtt-topic-filter>a/#</mqtt-topic-filter></filters>`, `<filters><mqtt-topic-filter>b/#</mqtt-topic-filter></filters>`),
+		want: []string{"  - filter: \"a/#\"\n    qos: 0\n    retain: Clear\n    retainHandling: DoNotSend\n", "  - filter: \"b/#\"\n    qos: 0\n    retain: Clear\n    retainHandling: DoNotSend\n"},
+	},
+	// PublishDistributorImpl lowers the QoS of forwarded messages to 0.
+	"hivemq-edge: persist is off": {
+		text: hivemqBridge("<persist>false</persist>", `<max-qos>1</max-qos><filters><mqtt-topic-filter>a/#</mqtt-topic-filter></filters>`, `<max-qos>1</max-qos><filters><mqtt-topic-filter>b/#</mqtt-topic-filter></filters>`),
+		want: []string{"persist: note: ", "  - filter: \"a/#\"\n    qos: 0\n", "  - filter: \"b/#\"\n    qos: 1\n"},
+	},
+	// LoopPreventionEntity is enabled with the limit 1 by default.
+	"hivemq-edge: loop prevention by default": {
+		text: hivemqBridge("", hivemqFilter, ""), want: []string{"maxHops: 1\n", "loop-prevention: note: "},
+	},
+	"hivemq-edge: loop prevention with a limit": {
+		text: hivemqBridge("<loop-prevention><hop-count-limit>3</hop-count-limit></loop-prevention>", hivemqFilter, ""),
+		want: []string{"maxHops: 3\n", "hop-count-limit: changed: "}, not: []string{"loop-prevention: note"},
+	},
+	// RemoteMqttForwarder drops a message whose count is positive and not below the limit.
+	"hivemq-edge: loop prevention with the limit 0": {
+		text: hivemqBridge("<loop-prevention><hop-count-limit>0</hop-count-limit></loop-prevention>", hivemqFilter, ""), want: []string{"maxHops: 1\n"},
+	},
+	"hivemq-edge: loop prevention with a large limit": {
+		text: hivemqBridge("<loop-prevention><hop-count-limit>1000</hop-count-limit></loop-prevention>", hivemqFilter, ""), want: []string{"maxHops: 255\n"},
+	},
+	"hivemq-edge: loop prevention is off": {
+		text: hivemqBridge("<loop-prevention><enabled>false</enabled></loop-prevention>", hivemqFilter, ""), not: []string{"maxHops", "loop-prevention"},
+	},
+	// TopicFilterProcessor.
+	"hivemq-edge: levels from a number on": {
+		text: hivemqBridge("", `<destination>x/{2-#}</destination><filters><mqtt-topic-filter>a/+/b/#</mqtt-topic-filter><mqtt-topic-filter>c/#</mqtt-topic-filter></filters>`, ""),
+		want: []string{`topic: "x/${1}/b/${2}"`, `topic: "x/${1}"`},
+	},
+	"hivemq-edge: levels from one number to another": {
+		text: hivemqBridge("", `<destination>x/{2-3}</destination><filters><mqtt-topic-filter>a/+/b/#</mqtt-topic-filter><mqtt-topic-filter>a/#</mqtt-topic-filter><mqtt-topic-filter>a/b</mqtt-topic-filter></filters>`, ""),
+		want: []string{`topic: "x/${1}/b"`, "the rule for a/# was left out: ", "the rule for a/b was left out: "},
+	},
+	"hivemq-edge: a topic without filters": {
+		text: hivemqBridge("", hivemqFilter, "<max-qos>1</max-qos>"), want: []string{"remote-subscription: left out: "},
+	},
+	"hivemq-edge: values outside the file": {
+		text: hivemqBridge("", `<filters><mqtt-topic-filter>a/#</mqtt-topic-filter></filters><excludes><mqtt-topic-filter>${ENV:X}</mqtt-topic-filter></excludes>`,
+			`<filters><mqtt-topic-filter>b/#</mqtt-topic-filter></filters><custom-user-properties><user-property><key>k</key><value>${ENV:Y}</value></user-property></custom-user-properties>`),
+		want: []string{"excludes.mqtt-topic-filter: left out: the value ${ENV:X}", "user-property.value: left out: the value ${ENV:Y}", `filter: "b/#"`},
+		not:  []string{`"a/#"`, "userProperties"},
+	},
+}
+
+const hivemqFilter = `<filters><mqtt-topic-filter>a/#</mqtt-topic-filter></filters>`
+
+// hivemqBridge returns a bridge of HiveMQ Edge with these elements, one forwarded topic and one remote subscription.
+func hivemqBridge(elements, forwarded, subscription string) string {
+	text := "<hivemq><mqtt-bridges><mqtt-bridge><id>b</id><remote-broker><host>broker.example</host></remote-broker>" + elements
+	text += "<forwarded-topics><forwarded-topic>" + forwarded + "</forwarded-topic></forwarded-topics>"
+	if subscription != "" {
+		text += "<remote-subscriptions><remote-subscription>" + subscription + "</remote-subscription></remote-subscriptions>"
+	}
+	return text + "</mqtt-bridge></mqtt-bridges></hivemq>"
 }

@@ -32,8 +32,8 @@ func (r *Reader) Key(key string) string {
 	if f := r.v.Get(key); f != nil && f.Shown != "" {
 		return f.Shown
 	}
-	if r.path == "" {
-		return key
+	if r.path == "" || key == "" {
+		return r.path + key
 	}
 	return r.path + "." + key
 }
@@ -76,9 +76,15 @@ func (r *Reader) Text(key string) (string, bool) {
 // without this value the object has another meaning. It reports whether it did.
 func (r *Reader) LeaveOutside(keys ...string) bool {
 	for _, key := range keys {
-		if f := r.v.Get(key); f != nil && f.Value.Kind == tree.Reference {
-			r.LeftOut(key, "the value %s is set outside the file, so the whole entry is left out; write the rule into the manifest", f.Value.Text)
-			return true
+		f := r.v.Get(key)
+		if f == nil {
+			continue
+		}
+		for _, v := range append([]*tree.Value{f.Value}, f.Value.Items...) {
+			if v.Kind == tree.Reference {
+				r.LeftOut(key, "the value %s is set outside the file, so the whole entry is left out; write the rule into the manifest", v.Text)
+				return true
+			}
 		}
 	}
 	return false
