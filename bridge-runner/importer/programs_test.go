@@ -193,7 +193,71 @@ actions.mqtt.up { connector = c, local_topic = "up/#", parameters { topic = "${t
 		want: []string{"excludes.mqtt-topic-filter: left out: the value ${ENV:X}", "user-property.value: left out: the value ${ENV:Y}", `filter: "b/#"`},
 		not:  []string{`"a/#"`, "userProperties"},
 	},
+	// conf.c: conf_bridge_node_init has hybrid off, and bridge.c uses hybrid_servers only if it is on.
+	"nanomq: hybrid_servers without hybrid_bridging": {
+		text: nanomqBridge + `hybrid_servers = ["mqtt-tcp://two.example:1883"], forwards = [{remote_topic = "", local_topic = "up/#"}] }`,
+		want: []string{"hybrid_servers: left out: "}, not: []string{"backups:"},
+	},
+	// topics.c: a target with wildcards is a part of the filter, and stands for these levels.
+	"nanomq: target that is a part of the filter": {
+		text: nanomqBridge + `subscription = [
+  {remote_topic = "id/zb/+/abv/#", local_topic = "+/abv/#", qos = 0, retain = 0}
+  {remote_topic = "id/zb/+/abv/+/#", local_topic = "+", qos = 0, retain = 0}
+  {remote_topic = "id/zy/+/abv/#", local_topic = "zy/+", qos = 0, retain = 0}
+  {remote_topic = "same/+", local_topic = "same/+", qos = 0, retain = 0}
+] }`,
+		want: []string{`topic: "${1}/abv/${2}"`, "filter: \"id/zb/+/abv/+/#\"\n    topic: \"${1}\"\n", `topic: "zy/${1}"`, "filter: \"same/+\"\n    qos"}, not: []string{"left out", "wildcards"},
+	},
+	"nanomq: target that is no part of the filter": {
+		text: nanomqBridge + `subscription = [{remote_topic = "site/+/cmd/#", local_topic = "cmd/+/of/#", qos = 0}] }`,
+		want: []string{`topic: "cmd/${1}/of/${2}"`, "subscription.local_topic: note: NanoMQ replaces wildcards only if local_topic is a part of remote_topic"},
+	},
+	// conf_ver2.c: an entry needs both topics.
+	"nanomq: entry without the other topic": {
+		text: nanomqBridge + `forwards = [{local_topic = "up/#"}, {local_topic = "good", remote_topic = ""}], subscription = [{remote_topic = "down/#", qos = 1}] }`,
+		want: []string{"forwards: left out: the entry has no remote_topic", "subscription: left out: the entry has no local_topic", "filter: good"}, not: []string{`"up/#"`, `"down/#"`},
+	},
+	// conf.c: enable is off unless bridge_mode turns it on.
+	"nanomq: lines without bridge_mode": {
+		text: "bridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\n",
+		want: []string{"suspend: true", "bridge_mode: note: "},
+	},
+	"nanomq: nodes without enable": {
+		text: `bridges.mqtt.nodes = [{name = b, connector { server = "mqtt-tcp://broker.example:1883" }, forwards = ["up/#"]}]`,
+		want: []string{"suspend: true", "enable: note: "},
+	},
+	"nanomq: bridge without enable": {
+		text: nanomqBridge + `forwards = [{remote_topic = "", local_topic = "up/#"}] }`, not: []string{"suspend"},
+	},
+	"nanomq: lines with the topics in several lines": {
+		text: "bridge.mqtt.b.bridge_mode=true\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=a/#,b/#\nbridge.mqtt.b.forwards=c/#\nbridge.mqtt.b.forwards.1.local_topic=d/#\nbridge.mqtt.b.forwards.1.remote_topic=\n",
+		want: []string{`"a/#"`, `"b/#"`, `"c/#"`, `"d/#"`},
+	},
+	// topics is zeroed, so the bridge of NanoMQ receives live messages without the retain flag.
+	"nanomq: MQTT 5 without retain_as_published": {
+		text: nanomqBridge + `proto_ver = 5, subscription = [{remote_topic = "down/#", local_topic = "", qos = 1}] }`,
+		want: []string{"subscription.retain_as_published: changed: "},
+	},
+	"nanomq: MQTT 5 with a retain flag": {
+		text: nanomqBridge + `proto_ver = 5, subscription = [{remote_topic = "down/#", local_topic = "", qos = 1, retain = 0}, {remote_topic = "b/#", local_topic = "", qos = 1, retain_as_published = 1}] }`,
+		not:  []string{"retain_as_published"},
+	},
+	"nanomq: listener that is off": {
+		text: `listeners.tcp { enable = false, bind = "0.0.0.0:1883" }
+listeners.ssl { bind = "0.0.0.0:8884" }
+` + nanomqBridge + `forwards = [{remote_topic = "", local_topic = "up/#"}] }`,
+		want: []string{`url: "mqtts://localhost:8884"`},
+	},
+	"nanomq: listener with a port outside the file": {
+		text: `listeners.tcp.bind = "0.0.0.0:${PORT}"
+` + nanomqBridge + `forwards = [{remote_topic = "", local_topic = "up/#"}] }`,
+		want: []string{`url: "mqtt://localhost:1883"`},
+	},
 }
+
+const nanomqBridge = `bridges.mqtt.b {
+  server = "mqtt-tcp://broker.example:1883"
+  `
 
 const hivemqFilter = `<filters><mqtt-topic-filter>a/#</mqtt-topic-filter></filters>`
 

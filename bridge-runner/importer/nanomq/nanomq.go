@@ -73,7 +73,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 			continue
 		}
 		b := draft.New(opts, n.name, n.line)
-		importer{Bridge: b, root: root, aws: n.aws}.read(b.Reader(n.path, n.value))
+		importer{Bridge: b, root: root, aws: n.aws, enable: n.enable}.read(b.Reader(n.path, n.value))
 		if err := b.Finish(); err != nil {
 			return nil, nil, err
 		}
@@ -96,6 +96,7 @@ type node struct {
 	line       int
 	value      *tree.Value
 	aws        bool
+	enable     string // as in importer
 }
 
 // nodes returns the configurations of all bridges.
@@ -110,6 +111,9 @@ func nodes(root *tree.Value) []node {
 			path := top + "." + kind
 			for _, b := range f.Value.Fields {
 				n := node{name: b.Key, path: path + "." + b.Key, line: b.Line, value: b.Value, aws: kind == "aws"}
+				if top == "bridge" { // the format with lines
+					n.enable = "bridge_mode"
+				}
 				if b.Key == "nodes" && b.Value.Kind == tree.List {
 					out = append(out, listed(n)...)
 				} else {
@@ -126,6 +130,7 @@ func listed(list node) []node {
 	out := make([]node, 0, len(list.value.Items))
 	for i, item := range list.value.Items {
 		n := node{path: list.path + "[" + strconv.Itoa(i) + "]", line: item.Line, value: item, aws: list.aws}
+		n.enable = "enable"
 		if name := item.Get("name"); name != nil {
 			n.name = name.Value.Text
 		}
