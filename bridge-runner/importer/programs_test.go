@@ -10,7 +10,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 )
 
-// The source of a program decides what a key means, and what applies if the key is missing. Each
+// The source of a program decides the meaning of a key, also if the key is missing. Each
 // case has the parts that the manifest and the findings must contain, or must not contain.
 func TestImport_MeaningOfKeys_IsThatOfTheProgram(t *testing.T) {
 	for name, c := range programCases {
@@ -253,7 +253,38 @@ listeners.ssl { bind = "0.0.0.0:8884" }
 ` + nanomqBridge + `forwards = [{remote_topic = "", local_topic = "up/#"}] }`,
 		want: []string{`url: "mqtt://localhost:1883"`},
 	},
+	// conf.c: protocol, certfile and mount_point belong to the listener before them, and booleans may be 0 and 1.
+	"mosquitto: listener for WebSocket before another one": {
+		text: "listener 9001\nprotocol websockets\nlistener 1884\nprotocol mqtt\n" + mosquittoBridge, want: []string{`url: "mqtt://localhost:1884"`},
+	},
+	"mosquitto: listener with TLS": {
+		text: "listener 0 /run/mosquitto.sock\nlistener 8884\ncertfile /c.pem\nkeyfile /k.pem\n" + mosquittoBridge, want: []string{`url: "mqtts://localhost:8884"`},
+	},
+	"mosquitto: listener with TLS before one without": {
+		text: "listener 8884\ncertfile /c.pem\nkeyfile /k.pem\n" + mosquittoBridge + "\nlistener 1884\n", want: []string{`url: "mqtt://localhost:1884"`},
+	},
+	"mosquitto: default listener with TLS": {
+		text: "certfile /c.pem\nkeyfile /k.pem\nport 8884\n" + mosquittoBridge, want: []string{`url: "mqtts://localhost:8884"`},
+	},
+	"mosquitto: listener for WebSocket only": {
+		text: "listener 9001\nprotocol websockets\nlistener 8080\nprotocol http_api\n" + mosquittoBridge, want: []string{`url: "ws://localhost:9001"`},
+	},
+	"mosquitto: listener with a mount point": {
+		text: "listener 1884\nmount_point site/\n" + mosquittoBridge, want: []string{`url: "mqtt://localhost:1884"`, "mount_point: note: "},
+	},
+	"mosquitto: listener with a mount point and one without": {
+		text: "listener 1884\nmount_point site/\nlistener 1885\n" + mosquittoBridge, want: []string{`url: "mqtt://localhost:1885"`}, not: []string{"mount_point"},
+	},
+	"mosquitto: options of the broker that are numbers": {
+		text: "listener 1883\nallow_anonymous 0\nqueue_qos0_messages 1\n" + mosquittoBridge,
+		want: []string{"allow_anonymous: note: ", "qos0WhenDown: Buffer"},
+	},
+	"mosquitto: option of a listener": {
+		text: "listener 1883\nlistener_allow_anonymous false\n" + mosquittoBridge, want: []string{"listener_allow_anonymous: note: "},
+	},
 }
+
+const mosquittoBridge = "connection b\naddress broker.example\ntopic # out\n"
 
 const nanomqBridge = `bridges.mqtt.b {
   server = "mqtt-tcp://broker.example:1883"

@@ -67,7 +67,7 @@ func (i importer) connector(r *draft.Reader) {
 		if p := t.Object("parameters"); p == nil {
 			i.LeftOut(a.Line, "actions.mqtt."+a.Key, "it has no parameters")
 		} else {
-			p.Skip("local") // local_topic of the action has the same topic, and is the one that applies
+			p.Skip("local") // local_topic of the action applies instead
 			i.egress("actions.mqtt."+a.Key, a.Line, filter, p, "mqtt:"+a.Key)
 		}
 		t.Rest(reasons)

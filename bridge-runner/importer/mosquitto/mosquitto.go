@@ -63,30 +63,29 @@ func bridgeOptions() map[string]string {
 
 // usedOfBroker are the options of the broker that the import uses.
 var usedOfBroker = map[string]bool{
-	"listener": true, "port": true, "allow_anonymous": true, "include_dir": true,
+	"allow_anonymous": true, "listener_allow_anonymous": true, "include_dir": true,
 	"max_queued_messages": true, "max_queued_bytes": true, "max_inflight_messages": true, "queue_qos0_messages": true,
 }
 
 // brokerOptions are the other options of the broker.
 var brokerOptions = strings.Fields(`accept_protocol_versions acl_file allow_duplicate_messages
 	allow_zero_length_clientid auth_plugin auth_plugin_deny_special_chars auto_id_prefix autosave_interval
-	autosave_on_changes bind_address bind_interface cafile capath certfile check_retain_source ciphers
-	ciphers_tls1.3 clientid_prefixes connection_messages crlfile dhparamfile disable_client_cert_date_checks
-	enable_control_api enable_proxy_protocol global_max_clients global_max_connections global_plugin http_dir
-	keyfile listener_allow_anonymous listener_auto_id_prefix log_dest log_facility log_timestamp
-	log_timestamp_format log_type max_connections max_inflight_bytes max_keepalive max_log_entries max_packet_size
-	max_qos max_topic_alias max_topic_alias_broker maximum_qos memory_limit message_size_limit mount_point
-	packet_buffer_size password_file per_listener_settings persistence persistence_file persistence_location
-	persistent_client_expiration pid_file plugin plugin_load plugin_use protocol proxy_protocol_v2_require_tls
-	psk_file psk_hint require_certificate retain_available retain_expiry_interval retained_persistence
-	retry_interval set_tcp_nodelay socket_domain store_clean_interval sys_interval tls_engine
+	autosave_on_changes bind_address bind_interface cafile capath check_retain_source ciphers ciphers_tls1.3
+	clientid_prefixes connection_messages crlfile dhparamfile disable_client_cert_date_checks enable_control_api
+	enable_proxy_protocol global_max_clients global_max_connections global_plugin http_dir keyfile
+	listener_auto_id_prefix log_dest log_facility log_timestamp log_timestamp_format log_type max_connections
+	max_inflight_bytes max_keepalive max_log_entries max_packet_size max_qos max_topic_alias max_topic_alias_broker
+	maximum_qos memory_limit message_size_limit packet_buffer_size password_file per_listener_settings persistence
+	persistence_file persistence_location persistent_client_expiration pid_file plugin plugin_load plugin_use
+	proxy_protocol_v2_require_tls psk_file psk_hint require_certificate retain_available retain_expiry_interval
+	retained_persistence retry_interval set_tcp_nodelay socket_domain store_clean_interval sys_interval tls_engine
 	tls_engine_kpass_sha1 tls_keyform tls_version upgrade_outgoing_qos use_identity_as_username
 	use_subject_as_username use_username_as_clientid user websockets_headers_size websockets_log_level
 	websockets_origin`)
 
 // ofBroker reports whether an option belongs to the broker.
 func ofBroker(option string) bool {
-	return usedOfBroker[option] || slices.Contains(brokerOptions, option) ||
+	return usedOfBroker[option] || ofListener[option] || slices.Contains(brokerOptions, option) ||
 		strings.HasPrefix(option, "auth_opt_") || strings.HasPrefix(option, "plugin_opt_")
 }
 
@@ -128,7 +127,7 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 		case !ofBridge && current == nil && !ofBroker(option):
 			unknown = append(unknown, f)
 		case !ofBridge && ofBroker(option):
-			if usedOfBroker[option] && broker.Get(option) == nil {
+			if ofListener[option] || usedOfBroker[option] && broker.Get(option) == nil {
 				broker.Fields = append(broker.Fields, f)
 			}
 		case current == nil:
