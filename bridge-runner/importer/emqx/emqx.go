@@ -111,6 +111,8 @@ type importer struct {
 	root *tree.Value
 }
 
+const userReason = "only the identifier is imported; set spec.remote.credentials"
+
 const resourceReason = "the bridge has its own health checks, buffers and retries: see spec.buffer and spec.remote.failover"
 
 var reasons = map[string]string{
@@ -168,30 +170,28 @@ func (i importer) side(r *draft.Reader) {
 
 // clientID reads static_clientids, if they are one identifier.
 func (i importer) clientID(r *draft.Reader) {
+	var ids []*draft.Reader
 	items := r.Items("static_clientids")
-	if len(items) == 0 {
-		return
-	}
-	var ids []string
-	user := false
 	for _, item := range items {
-		if f := item.Get("ids"); f != nil {
-			for _, id := range f.Value.Items {
-				if inner := id.Get("clientid"); inner != nil {
-					user = user || len(id.Fields) > 1
-					id = inner.Value
-				}
-				ids = append(ids, id.Text)
+		node := i.Reader(r.Key("static_clientids"), item)
+		node.Skip("node")
+		for _, id := range node.Items("ids") {
+			if id.Kind != tree.Object { // the identifier alone
+				id = &tree.Value{Kind: tree.Object, Line: id.Line, Column: id.Column, Fields: []*tree.Field{{Key: "clientid", Line: id.Line, Column: id.Column, Value: id}}}
 			}
+			ids = append(ids, i.Reader(node.Key("ids"), id))
 		}
+		node.Rest(nil)
 	}
-	if len(ids) != 1 {
-		r.LeftOut("static_clientids", "%s", reasons["static_clientids"])
+	switch len(ids) {
+	case 0:
+	case 1:
+		i.Spec().Remote.ClientID, _ = ids[0].Text("clientid")
+		ids[0].Rest(map[string]string{"username": userReason, "password": userReason})
 		return
 	}
-	i.Spec().Remote.ClientID = ids[0]
-	if user {
-		r.LeftOut("static_clientids", "only the identifier is imported; set spec.remote.credentials to its user name and password")
+	if len(items) > 0 {
+		r.LeftOut("static_clientids", "%s", reasons["static_clientids"])
 	}
 }
 

@@ -67,7 +67,10 @@ func (i importer) connector(r *draft.Reader) {
 		if p := t.Object("parameters"); p == nil {
 			i.LeftOut(a.Line, "actions.mqtt."+a.Key, "it has no parameters")
 		} else {
-			p.Skip("local") // local_topic of the action applies instead
+			if local := p.Object("local"); local != nil { // local_topic of the action applies instead
+				local.Skip("topic")
+				local.Rest(nil)
+			}
 			i.egress("actions.mqtt."+a.Key, a.Line, filter, p, "mqtt:"+a.Key)
 		}
 		t.Rest(reasons)
@@ -154,7 +157,7 @@ func (i importer) subscribeQoS(p *draft.Reader, first int) {
 	for n := range i.Spec().RemoteToLocal[first:] {
 		rule := &i.Spec().RemoteToLocal[first+n]
 		if rule.QoS == nil || int64(*rule.QoS) > qos {
-			rule.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2
+			rule.QoS = ptr.To(int32(qos))
 		}
 	}
 }

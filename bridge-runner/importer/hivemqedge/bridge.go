@@ -173,7 +173,7 @@ func (i importer) loopPrevention(r *draft.Reader) {
 		l.Changed("hop-count-limit", "spec.delivery.maxHops counts bridges of this project only: HiveMQ Edge counts in the user property hmq-bridge-hop-count, and the bridge in mqttbridge-hops")
 		l.Rest(nil)
 	}
-	i.Spec().Delivery = &v1alpha1.Delivery{MaxHops: ptr.To(int32(min(max(limit, 1), 255)))} //nolint:gosec // at most 255
+	i.Spec().Delivery = &v1alpha1.Delivery{MaxHops: ptr.To(int32(min(max(limit, 1), 255)))}
 }
 
 // rules reads the topics of a direction.
@@ -281,13 +281,13 @@ func (i importer) topic(destination, filter string) (string, error) {
 }
 
 // span matches {N}, {N-M} and {N-#}.
-var span = regexp.MustCompile(`^\{([0-9]{1,4})(-([0-9]{1,4}|#))?\}$`)
+var span = regexp.MustCompile(`^\{(\d{1,4})(-(\d{1,4}|#))?\}$`)
 
 // pick converts levels of the topic, counted from 1, by means of the filter: {N}, {N-M}, and {N-#} for
 // the level N and all after it.
 func pick(level, filter string) (string, error) {
 	m := span.FindStringSubmatch(level)
-	if m == nil || strings.Trim(m[1], "0") == "" {
+	if len(m) == 0 || strings.Trim(m[1], "0") == "" {
 		return "", fmt.Errorf("the destination has %s, but only {#}, {N}, {N-M} and {N-#} are imported; use ${1}, ${2} for the wildcards of the filter", level)
 	}
 	parts := strings.Split(filter, "/")
