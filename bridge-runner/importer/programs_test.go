@@ -283,6 +283,13 @@ listeners.ssl { bind = "0.0.0.0:8884" }
 		text: "listener 1883\nallow_anonymous 0\nqueue_qos0_messages 1\n" + mosquittoBridge,
 		want: []string{"allow_anonymous: note: ", "qos0WhenDown: Buffer"},
 	},
+	"mosquitto: more topics than rules": {
+		text: "connection b\naddress broker.example\n" + numbered(65, "topic t%d out\n"),
+		want: []string{"line 1: b: not imported: the bridge has 65 topics in one direction, and at most 64 are possible"}, not: []string{"Too many"},
+	},
+	"mosquitto: same topic more often than rules": {
+		text: mosquittoBridge + strings.Repeat("topic t out\n", 65), want: []string{"filter: t\n", "is configured twice"}, not: []string{"at most 64"},
+	},
 	"mosquitto: option of a listener": {
 		text: "listener 1883\nlistener_allow_anonymous false\n" + mosquittoBridge, want: []string{"listener_allow_anonymous: note: "},
 	},

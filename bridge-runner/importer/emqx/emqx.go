@@ -56,6 +56,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: i.Line, Key: "include", Text: "the file " + i.File + " is not read; import it as a further FILE"})
 	}
 	var bridges []*draft.Bridge
+	rules := newEngine(root)
 	add := func(top string, read func(importer, *draft.Reader)) error {
 		f := root.Find(top, "mqtt")
 		if f == nil {
@@ -67,7 +68,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 				continue
 			}
 			b := draft.New(opts, c.Key, c.Line)
-			read(importer{Bridge: b, root: root}, b.Reader(top+".mqtt."+c.Key, c.Value))
+			read(importer{Bridge: b, root: root, engine: rules}, b.Reader(top+".mqtt."+c.Key, c.Value))
 			if err := b.Finish(); err != nil {
 				return err
 			}
@@ -108,7 +109,8 @@ func orphans(root *tree.Value) []draft.Finding {
 // importer imports one connector.
 type importer struct {
 	*draft.Bridge
-	root *tree.Value
+	root   *tree.Value
+	engine engine
 }
 
 const userReason = "only the identifier is imported; set spec.remote.credentials"

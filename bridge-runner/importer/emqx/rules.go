@@ -5,7 +5,6 @@ package emqx
 
 import (
 	"regexp"
-	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
@@ -21,13 +20,16 @@ type ruleOf struct {
 	from  string // the topic of the SQL, or empty if the SQL does more
 }
 
-// rules returns the rules of the rule engine that are on.
-func (i importer) rules() []ruleOf {
-	f := i.root.Find("rule_engine", "rules")
+// engine is the rule engine: its rules that are on, by each of their actions, and by the topic of
+// their SQL.
+type engine struct{ byAction, byTopic map[string][]ruleOf }
+
+func newEngine(root *tree.Value) engine {
+	e := engine{map[string][]ruleOf{}, map[string][]ruleOf{}}
+	f := root.Find("rule_engine", "rules")
 	if f == nil {
-		return nil
+		return e
 	}
-	var out []ruleOf
 	for _, r := range f.Value.Fields {
 		if on := r.Value.Get("enable"); on != nil && on.Value.Text == "false" {
 			continue
@@ -39,9 +41,12 @@ func (i importer) rules() []ruleOf {
 			}
 			rule.field.Line = sql.Line
 		}
-		out = append(out, rule)
+		for _, a := range actions(r.Value) {
+			e.byAction[a.Text] = append(e.byAction[a.Text], rule)
+		}
+		e.byTopic[rule.from] = append(e.byTopic[rule.from], rule)
 	}
-	return out
+	return e
 }
 
 // actions returns the actions of a rule.
@@ -64,11 +69,8 @@ const sqlReason = `the bridge forwards messages as they are, and has no SQL; onl
 // action. It reports whether there is one.
 func (i importer) egressOfRules(p *draft.Reader, names []string) bool {
 	found := false
-	for _, r := range i.rules() {
-		for _, a := range actions(r.field.Value) {
-			if !slices.Contains(names, a.Text) {
-				continue
-			}
+	for _, name := range names {
+		for _, r := range i.engine.byAction[name] {
 			found = true
 			if r.from == "" || r.from[0] == '$' {
 				i.LeftOut(r.field.Line, r.name, sqlReason)
@@ -84,19 +86,18 @@ func (i importer) egressOfRules(p *draft.Reader, names []string) bool {
 // source again. names are the names of the source in SQL. It reports whether there is one.
 func (i importer) ingressOfRules(filter string, names []string) bool {
 	found := false
-	for _, r := range i.rules() {
-		if !slices.Contains(names, r.from) {
-			continue
-		}
-		for _, a := range actions(r.field.Value) {
-			function, args := a.Get("function"), a.Get("args")
-			if function == nil || function.Value.Text != "republish" || args == nil {
-				continue
+	for _, name := range names {
+		for _, r := range i.engine.byTopic[name] {
+			for _, a := range actions(r.field.Value) {
+				function, args := a.Get("function"), a.Get("args")
+				if function == nil || function.Value.Text != "republish" || args == nil {
+					continue
+				}
+				found = true
+				t := i.Reader(r.name+".actions.args", args.Value)
+				republishProperties(t)
+				i.publish(false, filter, t, republishDefaults)
 			}
-			found = true
-			t := i.Reader(r.name+".actions.args", args.Value)
-			republishProperties(t)
-			i.publish(false, filter, t, republishDefaults)
 		}
 	}
 	return found

@@ -96,6 +96,7 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 	broker = &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	var current *tree.Field
 	var faults []error
+	names := map[string]int{} // the lines of the connections
 	number := 0
 	for raw := range strings.Lines(strings.TrimPrefix(string(data), "\uFEFF")) {
 		number++
@@ -118,10 +119,10 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 		case option == "connection":
 			f.Key = strings.Fields(text)[0]
 			f.Value = &tree.Value{Kind: tree.Object, Line: number, Column: column}
-			for _, c := range connections {
-				if c.Key == f.Key {
-					faults = append(faults, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, c.Line))
-				}
+			if first, ok := names[f.Key]; ok {
+				faults = append(faults, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, first))
+			} else {
+				names[f.Key] = number
 			}
 			connections, current = append(connections, f), f
 		case !ofBridge && current == nil && !ofBroker(option):
