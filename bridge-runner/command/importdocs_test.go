@@ -104,7 +104,7 @@ func TestImport_TablesOfThePage_HaveEachKey(t *testing.T) {
 }
 
 // readers are the methods of draft.Reader, and the functions, whose arguments are keys.
-var readers = map[string]bool{"number": true, "Text": true, "LeaveOutside": true, "Bool": true, "Int": true, "Seconds": true, "Object": true, "Items": true, "File": true, "PacketSize": true, "Has": true, "Skip": true, "Login": true}
+var readers = map[string]bool{"number": true, "Text": true, "LeaveOutside": true, "Bool": true, "Int": true, "Seconds": true, "DurationIn": true, "template": true, "Object": true, "Items": true, "File": true, "PacketSize": true, "Has": true, "Skip": true, "Login": true}
 
 // keysOf returns the keys that the package in a directory reads or leaves out: the arguments of the
 // readers, and the keys of maps from keys to reasons.

@@ -97,7 +97,7 @@ func TestImport_ChangedValue_IsNamedWithLine(t *testing.T) {
 		{"nanomq", nanomq + "  conn_properties = {\n    maximum_packet_size = 0\n  }\n}\n", "line 6: bridges.mqtt.a.conn_properties.maximum_packet_size: changed: 0 is no limit in NanoMQ"},
 		{"emqx", emqx + "  keepalive = \"1500ms\"\n}\n", "line 4: connectors.mqtt.a.keepalive: changed: 1500ms becomes 2 seconds"},
 		{"emqx", emqx + "  max_inflight = 0\n}\n", "line 4: connectors.mqtt.a.max_inflight: left out: it must be from 1 to 65535; the bridge uses its default"},
-		{"emqx", emqx + "  ssl {enable = true\n    server_name_indication = disable\n  }\n}\n", "line 5: connectors.mqtt.a.ssl.server_name_indication: left out: the bridge always verifies the name in the server's certificate"},
+		{"emqx", emqx + "  ssl {enable = true\n    server_name_indication = disable\n  }\n}\n", "line 5: connectors.mqtt.a.ssl.server_name_indication: left out: the bridge always sends the name of the server, and verifies the name in its certificate"},
 	} {
 		if messages, _ := notesOf(t, c.format, c.configuration); !strings.Contains(messages, c.want) {
 			t.Errorf("the messages lack %q:\n%s", c.want, messages)

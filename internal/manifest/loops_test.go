@@ -208,7 +208,7 @@ func TestFindLoop_RandomRules_AgreesWithTryingAllTopics(t *testing.T) {
 
 func TestFindLoop_MaxRules_ReturnsWithin5Seconds(t *testing.T) {
 	spec := &v1alpha1.MQTTBridgeSpec{}
-	for i := range maxRules {
+	for i := range MaxRules {
 		spec.LocalToRemote = append(spec.LocalToRemote, r("#", fmt.Sprintf("up/%d/${topic}", i), "up/#", "down/#"))
 		spec.RemoteToLocal = append(spec.RemoteToLocal, r("+/+/#", fmt.Sprintf("down/%d/${3}", i), "+/x"))
 	}

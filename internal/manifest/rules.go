@@ -173,7 +173,7 @@ func compile(r *v1alpha1.Rule, path *field.Path) (Rule, field.ErrorList) {
 }
 
 func validateRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
-	errs := tooMany(path, len(rules), maxRules)
+	errs := tooMany(path, len(rules), MaxRules)
 	for i := range rules {
 		_, ruleErrs := compile(&rules[i], path.Index(i))
 		errs = append(errs, ruleErrs...)

@@ -27,7 +27,7 @@ import (
 // are in characters, the others in bytes.
 const (
 	maxBackups   = 15
-	maxRules     = 64
+	MaxRules     = 64
 	maxExcludes  = 32
 	maxURL       = 300
 	maxFilter    = 512

@@ -82,6 +82,9 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error)
 	// Names are the names of bridges that are in use.
 	Names map[string]bool
+
+	// last is the last number that was appended to a name.
+	last map[string]int
 }
 
 // Bridge is a bridge that is being imported.
@@ -105,19 +108,30 @@ type Bridge struct {
 // name and no other bridge has it.
 func New(opts *Options, source string, line int) *Bridge {
 	b := &Bridge{Source: source, Line: line, Secrets: map[string]map[string]string{}, opts: opts}
-	name := objectName(source)
-	for i := 2; opts.Names[name]; i++ {
-		name = fmt.Sprintf("%s-%d", objectName(source), i)
-	}
-	if opts.Names != nil {
-		opts.Names[name] = true
-	}
+	name := opts.newName(objectName(source))
 	b.Manifest.APIVersion, b.Manifest.Kind = v1alpha1.GroupVersion.String(), "MQTTBridge"
 	b.Manifest.Name, b.Manifest.Namespace = name, opts.Namespace
 	if name != source {
 		b.Note(line, source, "the bridge is called %s, because the name of a Kubernetes object consists of lower case letters, digits and '-', and no two bridges have the same name", name)
 	}
 	return b
+}
+
+// newName returns a name that no other bridge has: the name, or the name with a number.
+func (o *Options) newName(name string) string {
+	if o.Names == nil {
+		return name
+	}
+	if o.last == nil {
+		o.last = map[string]int{}
+	}
+	free := name
+	for o.Names[free] {
+		o.last[name] = max(o.last[name], 1) + 1
+		free = fmt.Sprintf("%s-%d", name, o.last[name])
+	}
+	o.Names[free] = true
+	return free
 }
 
 // maxName is the length of the longest name that is made of the name in a configuration. It leaves
@@ -269,19 +283,26 @@ func (b *Bridge) sort() {
 }
 
 // nameRules gives a name to rules whose filter another rule has, too, and drops rules that are
-// there twice.
+// there twice. It refuses more rules than a manifest can have.
 func (b *Bridge) nameRules(rules []v1alpha1.Rule) []v1alpha1.Rule {
 	var out []v1alpha1.Rule
+	type ends struct{ filter, topic string }
+	filters, seen := map[string]bool{}, map[ends]bool{}
 	for _, r := range rules {
-		same := func(o v1alpha1.Rule) bool { return o.Filter == r.Filter && topicOf(o) == topicOf(r) }
-		if slices.ContainsFunc(out, same) {
+		rule := ends{r.Filter, topicOf(r)}
+		if seen[rule] {
 			b.Changed(b.Line, b.Source, "the topic %s is configured twice with the same destination; the manifest has it once", r.Filter)
 			continue
 		}
-		if slices.ContainsFunc(out, func(o v1alpha1.Rule) bool { return o.Filter == r.Filter }) {
-			r.Name = r.Filter + " to " + topicOf(r)
+		if filters[r.Filter] {
+			r.Name = r.Filter + " to " + rule.topic
 		}
+		filters[r.Filter], seen[rule] = true, true
 		out = append(out, r)
+	}
+	if len(out) > manifest.MaxRules {
+		b.Refuse(b.Line, b.Source, "the bridge has %d topics in one direction, and at most %d are possible; combine topics by wildcards, or divide the bridge into several", len(out), manifest.MaxRules)
+		out = out[:manifest.MaxRules]
 	}
 	return out
 }

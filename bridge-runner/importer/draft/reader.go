@@ -32,8 +32,8 @@ func (r *Reader) Key(key string) string {
 	if f := r.v.Get(key); f != nil && f.Shown != "" {
 		return f.Shown
 	}
-	if r.path == "" {
-		return key
+	if r.path == "" || key == "" {
+		return r.path + key
 	}
 	return r.path + "." + key
 }
@@ -76,9 +76,15 @@ func (r *Reader) Text(key string) (string, bool) {
 // without this value the object has another meaning. It reports whether it did.
 func (r *Reader) LeaveOutside(keys ...string) bool {
 	for _, key := range keys {
-		if f := r.v.Get(key); f != nil && f.Value.Kind == tree.Reference {
-			r.LeftOut(key, "the value %s is set outside the file, so the whole entry is left out; write the rule into the manifest", f.Value.Text)
-			return true
+		f := r.v.Get(key)
+		if f == nil {
+			continue
+		}
+		for _, v := range append([]*tree.Value{f.Value}, f.Value.Items...) {
+			if v.Kind == tree.Reference {
+				r.LeftOut(key, "the value %s is set outside the file, so the whole entry is left out; write the rule into the manifest", v.Text)
+				return true
+			}
 		}
 	}
 	return false
@@ -114,12 +120,25 @@ func (r *Reader) Int(key string, lowest, highest int64) (int64, bool) {
 	return n, true
 }
 
+// The units of durations that have none.
+const (
+	Milliseconds = "ms"
+	Seconds      = "s"
+)
+
 // Seconds returns the duration under a key in whole seconds, rounded up with a finding. A number
 // without a unit is in seconds.
-func (r *Reader) Seconds(key string) (int64, bool) {
+func (r *Reader) Seconds(key string) (int64, bool) { return r.DurationIn(key, Seconds) }
+
+// DurationIn returns the duration under a key in whole seconds, rounded up with a finding. A number
+// without a unit is in this unit.
+func (r *Reader) DurationIn(key, unit string) (int64, bool) {
 	text, ok := r.Text(key)
 	if !ok {
 		return 0, false
+	}
+	if text != "" && strings.Trim(text, "0123456789") == "" {
+		text += unit
 	}
 	milliseconds, ok := parseMilliseconds(text)
 	seconds := (milliseconds + 999) / 1000

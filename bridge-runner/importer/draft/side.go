@@ -53,7 +53,7 @@ func PortOf(address string) string {
 	}
 	address, _, _ = strings.Cut(address, "/")
 	if _, port, err := net.SplitHostPort(address); err == nil {
-		return port
+		address = port
 	}
 	if strings.Trim(address, "0123456789") == "" {
 		return address

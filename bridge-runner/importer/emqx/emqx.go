@@ -56,6 +56,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: i.Line, Key: "include", Text: "the file " + i.File + " is not read; import it as a further FILE"})
 	}
 	var bridges []*draft.Bridge
+	rules := newEngine(root)
 	add := func(top string, read func(importer, *draft.Reader)) error {
 		f := root.Find(top, "mqtt")
 		if f == nil {
@@ -67,7 +68,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 				continue
 			}
 			b := draft.New(opts, c.Key, c.Line)
-			read(importer{Bridge: b, root: root}, b.Reader(top+".mqtt."+c.Key, c.Value))
+			read(importer{Bridge: b, root: root, engine: rules}, b.Reader(top+".mqtt."+c.Key, c.Value))
 			if err := b.Finish(); err != nil {
 				return err
 			}
@@ -108,8 +109,11 @@ func orphans(root *tree.Value) []draft.Finding {
 // importer imports one connector.
 type importer struct {
 	*draft.Bridge
-	root *tree.Value
+	root   *tree.Value
+	engine engine
 }
+
+const userReason = "only the identifier is imported; set spec.remote.credentials"
 
 const resourceReason = "the bridge has its own health checks, buffers and retries: see spec.buffer and spec.remote.failover"
 
@@ -121,6 +125,7 @@ var reasons = map[string]string{
 	"connect_timeout":  "spec.remote.failover.connectTimeoutSeconds has this effect; choose its value in seconds",
 	"static_clientids": "the bridge has one client identifier: set spec.remote.clientID",
 	"reconnect_*":      "the bridge connects again after spec.remote.failover.retry",
+	"no_local":         "the bridge always asks servers not to send it its own messages: with MQTT 5 by this option, and with MQTT 3.1.1 by bridgeMode",
 }
 
 // side reads the settings of the connection.
@@ -145,7 +150,7 @@ func (i importer) side(r *draft.Reader) {
 		}
 	}
 	i.servers(r, i.tls(r))
-	if seconds, ok := r.Seconds("keepalive"); ok && seconds >= 1 && seconds <= 65535 {
+	if seconds, ok := r.DurationIn("keepalive", draft.Milliseconds); ok && seconds >= 1 && seconds <= 65535 {
 		s.Remote.KeepAliveSeconds = ptr.To(int32(seconds))
 	} else if ok {
 		r.LeftOut("keepalive", "the bridge always uses a keep alive, from 1 to 65535 seconds; it uses its default")
@@ -169,26 +174,29 @@ func (i importer) side(r *draft.Reader) {
 
 // clientID reads static_clientids, if they are one identifier.
 func (i importer) clientID(r *draft.Reader) {
+	var ids []*draft.Reader
 	items := r.Items("static_clientids")
-	if len(items) == 0 {
-		return
-	}
-	var ids []string
 	for _, item := range items {
-		if f := item.Get("ids"); f != nil {
-			for _, id := range f.Value.Items {
-				if inner := id.Get("clientid"); inner != nil {
-					id = inner.Value
-				}
-				ids = append(ids, id.Text)
+		node := i.Reader(r.Key("static_clientids"), item)
+		node.Skip("node")
+		for _, id := range node.Items("ids") {
+			if id.Kind != tree.Object { // the identifier alone
+				id = &tree.Value{Kind: tree.Object, Line: id.Line, Column: id.Column, Fields: []*tree.Field{{Key: "clientid", Line: id.Line, Column: id.Column, Value: id}}}
 			}
+			ids = append(ids, i.Reader(node.Key("ids"), id))
 		}
+		node.Rest(nil)
 	}
-	if len(ids) == 1 {
-		i.Spec().Remote.ClientID = ids[0]
+	switch len(ids) {
+	case 0:
+	case 1:
+		i.Spec().Remote.ClientID, _ = ids[0].Text("clientid")
+		ids[0].Rest(map[string]string{"username": userReason, "password": userReason})
 		return
 	}
-	r.LeftOut("static_clientids", "%s", reasons["static_clientids"])
+	if len(items) > 0 {
+		r.LeftOut("static_clientids", "%s", reasons["static_clientids"])
+	}
 }
 
 // finish reads the settings that depend on the rules.
@@ -257,14 +265,17 @@ func (i importer) tls(r *draft.Reader) bool {
 	switch name, ok := t.Text("server_name_indication"); {
 	case !ok || name == "":
 	case name == "disable":
-		t.LeftOut("server_name_indication", "the bridge always verifies the name in the server's certificate; set tls.serverName to the name that it contains")
+		t.LeftOut("server_name_indication", "the bridge always sends the name of the server, and verifies the name in its certificate; set tls.serverName if the certificate has another name than the address")
 	default:
 		if remote.TLS == nil {
 			remote.TLS = &v1alpha1.TLS{}
 		}
 		remote.TLS.ServerName = name
 	}
-	if verify, ok := t.Text("verify"); ok && verify == "verify_none" {
+	switch verify, ok := t.Text("verify"); {
+	case !ok:
+		t.Changed("verify", "EMQX verifies no certificate by default, and the bridge always does; set tls.ca, and tls.serverName if the certificate has another name than the address")
+	case verify == "verify_none":
 		t.LeftOut("verify", "the bridge always verifies the certificate of the server; set tls.ca, and tls.serverName if the certificate has another name than the address")
 	}
 	t.Rest(map[string]string{

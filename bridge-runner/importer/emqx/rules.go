@@ -20,13 +20,16 @@ type ruleOf struct {
 	from  string // the topic of the SQL, or empty if the SQL does more
 }
 
-// rules returns the rules of the rule engine that are on.
-func (i importer) rules() []ruleOf {
-	f := i.root.Find("rule_engine", "rules")
+// engine is the rule engine: its rules that are on, by each of their actions, and by the topic of
+// their SQL.
+type engine struct{ byAction, byTopic map[string][]ruleOf }
+
+func newEngine(root *tree.Value) engine {
+	e := engine{map[string][]ruleOf{}, map[string][]ruleOf{}}
+	f := root.Find("rule_engine", "rules")
 	if f == nil {
-		return nil
+		return e
 	}
-	var out []ruleOf
 	for _, r := range f.Value.Fields {
 		if on := r.Value.Get("enable"); on != nil && on.Value.Text == "false" {
 			continue
@@ -38,9 +41,12 @@ func (i importer) rules() []ruleOf {
 			}
 			rule.field.Line = sql.Line
 		}
-		out = append(out, rule)
+		for _, a := range actions(r.Value) {
+			e.byAction[a.Text] = append(e.byAction[a.Text], rule)
+		}
+		e.byTopic[rule.from] = append(e.byTopic[rule.from], rule)
 	}
-	return out
+	return e
 }
 
 // actions returns the actions of a rule.
@@ -55,38 +61,33 @@ func actions(rule *tree.Value) []*tree.Value {
 	return []*tree.Value{f.Value}
 }
 
+const propertiesReason = "the bridge keeps the properties of messages, and adds only userProperties of a rule"
+
 const sqlReason = `the bridge forwards messages as they are, and has no SQL; only SELECT * FROM "FILTER" is imported`
 
-// egressOfRules adds a rule for each rule of the rule engine that sends messages to an action.
-func (i importer) egressOfRules(key, action, other string, line int, p *draft.Reader) {
+// egressOfRules adds a rule for each rule of the rule engine that has one of the names as an
+// action. It reports whether there is one.
+func (i importer) egressOfRules(p *draft.Reader, names []string) bool {
 	found := false
-	for _, r := range i.rules() {
-		for _, a := range actions(r.field.Value) {
-			if a.Text != action && a.Text != other {
-				continue
-			}
+	for _, name := range names {
+		for _, r := range i.engine.byAction[name] {
 			found = true
 			if r.from == "" || r.from[0] == '$' {
 				i.LeftOut(r.field.Line, r.name, sqlReason)
 				continue
 			}
-			i.publish(true, r.from, p)
+			i.publish(true, r.from, p, remoteDefaults)
 		}
 	}
-	if !found {
-		i.LeftOut(line, key, "it has no local topic, and no rule in this file sends messages to it; put its rules into the same file")
-	}
+	return found
 }
 
-// sourceOfRules adds a rule for each rule of the rule engine that publishes the messages of a
-// source again. names are the names of the source in SQL.
-func (i importer) sourceOfRules(filter string, line int, key string, names []string) {
+// ingressOfRules adds a rule for each rule of the rule engine that publishes the messages of a
+// source again. names are the names of the source in SQL. It reports whether there is one.
+func (i importer) ingressOfRules(filter string, names []string) bool {
 	found := false
-	for _, r := range i.rules() {
-		for _, name := range names {
-			if r.from != name {
-				continue
-			}
+	for _, name := range names {
+		for _, r := range i.engine.byTopic[name] {
 			for _, a := range actions(r.field.Value) {
 				function, args := a.Get("function"), a.Get("args")
 				if function == nil || function.Value.Text != "republish" || args == nil {
@@ -94,12 +95,26 @@ func (i importer) sourceOfRules(filter string, line int, key string, names []str
 				}
 				found = true
 				t := i.Reader(r.name+".actions.args", args.Value)
-				t.Skip("mqtt_properties", "user_properties", "direct_dispatch")
-				i.publish(false, filter, t)
+				republishProperties(t)
+				i.publish(false, filter, t, republishDefaults)
 			}
 		}
 	}
-	if !found {
-		i.LeftOut(line, key, "the messages of %s are not published on this broker: it has no local topic, and no rule in this file publishes them again (SELECT * FROM \"%s\" with the action republish)", filter, names[0])
+	return found
+}
+
+// republishProperties marks the properties of published messages as read that have the effect of
+// the bridge, which keeps all properties.
+func republishProperties(t *draft.Reader) {
+	switch properties, _ := template(t, "user_properties", "${user_properties}"); properties {
+	case "${user_properties}", "${pub_props.'User-Property'}":
+	default:
+		t.LeftOut("user_properties", propertiesReason)
+	}
+	if direct, ok := t.Text("direct_dispatch"); ok && direct != "false" {
+		t.LeftOut("direct_dispatch", "EMQX then applies no rules to the message; the bridge publishes as a client, so that they apply")
+	}
+	if p := t.Object("mqtt_properties"); p != nil {
+		p.Rest(map[string]string{"*": propertiesReason})
 	}
 }

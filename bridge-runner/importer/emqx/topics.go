@@ -15,6 +15,18 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
 )
 
+// defaults are the values that EMQX uses for missing keys of published messages. An empty payload
+// stands for a JSON object with all fields of the message.
+type defaults struct{ qos, retain, payload string }
+
+var (
+	// remoteDefaults apply to egress and actions.
+	remoteDefaults = defaults{qos: "1", retain: "false"}
+	// localDefaults apply to ingress and sources.
+	localDefaults     = defaults{qos: "${qos}", retain: "${retain}"}
+	republishDefaults = defaults{qos: "${qos}", retain: "${retain}", payload: "${payload}"}
+)
+
 // legacy reads a bridge of releases before 5.4, with ingress and egress.
 func (i importer) legacy(r *draft.Reader) {
 	i.side(r)
@@ -25,18 +37,20 @@ func (i importer) legacy(r *draft.Reader) {
 			filter, _ = local.Text("topic")
 			local.Rest(nil)
 		}
-		switch {
-		case remote == nil:
+		if remote == nil {
 			i.LeftOut(r.Line("egress"), r.Key("egress"), "it has no remote topic")
-		case filter == "":
-			i.egressOfRules(r.Key("egress"), "bridge:mqtt:"+i.Source, "mqtt:"+i.Source, r.Line("egress"), remote)
-		default:
-			i.publish(true, filter, remote)
+		} else {
+			i.egress(r.Key("egress"), r.Line("egress"), filter, remote, "bridge:mqtt:"+i.Source, "mqtt:"+i.Source)
 		}
 		e.Rest(reasons)
 	}
 	if in := r.Object("ingress"); in != nil {
-		i.ingress(in, "$bridges/mqtt:"+i.Source)
+		if remote := in.Object("remote"); remote != nil {
+			i.ingress(remote, in.Object("local"), "$bridges/mqtt:"+i.Source)
+		} else {
+			i.LeftOut(r.Line("ingress"), r.Key("ingress"), "it has no remote topic")
+		}
+		in.Rest(reasons)
 	}
 	i.finish(r)
 }
@@ -49,15 +63,15 @@ func (i importer) connector(r *draft.Reader) {
 		if t == nil {
 			continue
 		}
-		p := t.Object("parameters")
 		filter, _ := t.Text("local_topic")
-		switch {
-		case p == nil:
+		if p := t.Object("parameters"); p == nil {
 			i.LeftOut(a.Line, "actions.mqtt."+a.Key, "it has no parameters")
-		case filter == "":
-			i.egressOfRules("actions.mqtt."+a.Key, "mqtt:"+a.Key, "mqtt:"+a.Key, a.Line, p)
-		default:
-			i.publish(true, filter, p)
+		} else {
+			if local := p.Object("local"); local != nil { // local_topic of the action applies instead
+				local.Skip("topic")
+				local.Rest(nil)
+			}
+			i.egress("actions.mqtt."+a.Key, a.Line, filter, p, "mqtt:"+a.Key)
 		}
 		t.Rest(reasons)
 	}
@@ -66,8 +80,10 @@ func (i importer) connector(r *draft.Reader) {
 		if t == nil {
 			continue
 		}
-		if p := t.Object("parameters"); p != nil {
-			i.source(p, "$sources/mqtt:"+a.Key, "$bridges/mqtt:"+a.Key)
+		if p := t.Object("parameters"); p == nil {
+			i.LeftOut(a.Line, "sources.mqtt."+a.Key, "it has no parameters")
+		} else {
+			i.ingress(p, p.Object("local"), "$sources/mqtt:"+a.Key, "$bridges/mqtt:"+a.Key)
 		}
 		t.Rest(reasons)
 	}
@@ -100,77 +116,79 @@ func (i importer) open(section string, a *tree.Field) *draft.Reader {
 	return t
 }
 
-// ingress reads the topics from remote to local of a bridge before 5.4.
-func (i importer) ingress(in *draft.Reader, names ...string) {
-	remote := in.Object("remote")
-	local := in.Object("local")
-	if remote == nil {
-		i.LeftOut(i.Line, in.Key(""), "it has no remote topic")
-		return
+// egress adds the rules of a remote topic: the messages of the local topic, and of the rules that
+// have one of the names as an action.
+func (i importer) egress(key string, line int, filter string, p *draft.Reader, names ...string) {
+	if filter != "" {
+		i.publish(true, filter, p, remoteDefaults)
 	}
+	if !i.egressOfRules(p, names) && filter == "" {
+		i.LeftOut(line, key, "it has no local topic, and no rule in this file sends messages to it; put its rules into the same file")
+	}
+}
+
+// ingress adds the rules of a remote topic: local has the topic under which EMQX publishes the
+// messages itself, and names are the names of the messages in the SQL of rules. local may be nil.
+func (i importer) ingress(remote, local *draft.Reader, names ...string) {
 	filter, _ := remote.Text("topic")
 	before := len(i.Spec().RemoteToLocal)
-	if local != nil && local.Has("topic") {
-		i.publish(false, filter, local)
-	} else {
-		i.sourceOfRules(filter, in.Line("remote"), in.Key("remote"), names)
+	published := local != nil && local.Has("topic")
+	if published {
+		i.publish(false, filter, local, localDefaults)
+	} else if local != nil {
+		local.Rest(map[string]string{"*": "EMQX uses it only together with a topic"})
+	}
+	if !i.ingressOfRules(filter, names) && !published {
+		i.LeftOut(remote.Line("topic"), remote.Key("topic"), "the messages of %s are not published on this broker: it has no local topic, and no rule in this file publishes them again (SELECT * FROM \"%s\" with the action republish)", filter, names[0])
 	}
 	i.subscribeQoS(remote, before)
 	remote.Rest(reasons)
-	in.Rest(reasons)
-}
-
-// source reads a source of a connector.
-func (i importer) source(p *draft.Reader, names ...string) {
-	filter, _ := p.Text("topic")
-	before := len(i.Spec().RemoteToLocal)
-	i.sourceOfRules(filter, p.Line("topic"), p.Key("topic"), names)
-	i.subscribeQoS(p, before)
-	p.Rest(reasons)
 }
 
 // subscribeQoS limits the QoS of the rules from index first on to the QoS of the subscription.
 func (i importer) subscribeQoS(p *draft.Reader, first int) {
 	qos, ok := p.Int("qos", 0, 2)
 	if !ok {
-		return
+		qos = 1 // the default of EMQX
+	}
+	if qos == 2 {
+		p.Note("qos", "current releases of EMQX subscribe with QoS 1 instead; the bridge subscribes with QoS 2")
 	}
 	for n := range i.Spec().RemoteToLocal[first:] {
 		rule := &i.Spec().RemoteToLocal[first+n]
 		if rule.QoS == nil || int64(*rule.QoS) > qos {
-			rule.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2
+			rule.QoS = ptr.To(int32(qos))
 		}
 	}
 }
 
 // publish adds a rule. p has the topic, QoS, retain flag and payload with which messages are
 // published.
-func (i importer) publish(out bool, filter string, p *draft.Reader) {
+func (i importer) publish(out bool, filter string, p *draft.Reader, missing defaults) {
+	defer p.Rest(reasons)
 	if p.LeaveOutside("topic", "qos") {
 		p.Skip("topic", "qos", "retain", "payload")
 		return
 	}
 	topic, _ := p.Text("topic")
 	rule := v1alpha1.Rule{Filter: filter}
-	template, err := convertTopic(topic)
+	template, err := convertTopic(withoutDots(topic))
 	if err != nil {
 		p.LeftOut("topic", "the rule for %s was left out: %v", filter, err)
 		p.Skip("qos", "retain", "payload")
 		return
 	}
 	rule.Topic = template
-	i.publishOptions(p, &rule)
+	publishOptions(p, &rule, missing)
 	i.AddRule(out, p.Line("topic"), p.Key("topic"), rule)
-	p.Rest(reasons)
 }
 
 // publishOptions reads the QoS, the retain flag and the payload of published messages.
-func (i importer) publishOptions(p *draft.Reader, rule *v1alpha1.Rule) {
-	switch qos, ok := p.Text("qos"); {
-	case !ok: // EMQX publishes with QoS 1, and the default of a rule is at most QoS 1
-	case qos == "${qos}":
+func publishOptions(p *draft.Reader, rule *v1alpha1.Rule, missing defaults) {
+	switch qos, _ := template(p, "qos", missing.qos); qos {
+	case "${qos}":
 		rule.QoS = ptr.To[int32](2)
-	case qos == "0" || qos == "1" || qos == "2":
+	case "0", "1", "2":
 		rule.QoS = ptr.To(int32(qos[0] - '0'))
 		if qos != "0" {
 			p.Changed("qos", "EMQX gives every message QoS %s; a rule of this project lowers the QoS of messages to at most %s, and never raises it", qos, qos)
@@ -178,24 +196,35 @@ func (i importer) publishOptions(p *draft.Reader, rule *v1alpha1.Rule) {
 	default:
 		p.LeftOut("qos", "the rule has a fixed QoS, and cannot compute it from %s", qos)
 	}
-	switch retain, ok := p.Text("retain"); {
-	case !ok:
-		rule.Retain = ptr.To(v1alpha1.RetainClear)
-	case retain == "${retain}" || retain == "${flags.retain}":
-	case retain == "true":
+	switch retain, _ := template(p, "retain", missing.retain); retain {
+	case "${retain}", "${flags.retain}":
+	case "true":
 		rule.Retain = ptr.To(v1alpha1.RetainSet)
-	case retain == "false":
+	case "false":
 		rule.Retain = ptr.To(v1alpha1.RetainClear)
 	default:
 		p.LeftOut("retain", "the rule keeps, sets or clears the flag, and cannot compute it from %s", retain)
 	}
-	switch payload, ok := p.Text("payload"); {
-	case !ok || payload == "":
+	switch payload, ok := template(p, "payload", missing.payload); {
+	case payload == "${payload}":
+	case !ok:
 		p.Changed("payload", "without a payload, EMQX publishes a JSON object with all fields of the message; the bridge publishes the payload as it is")
-	case payload != "${payload}":
+	default:
 		p.Changed("payload", "the bridge publishes the payload as it is, and has no templates for it")
 	}
 }
+
+// template returns the template under a key, or the value of a missing key.
+func template(p *draft.Reader, key, missing string) (text string, ok bool) {
+	if text, ok = p.Text(key); !ok {
+		return missing, false
+	}
+	return withoutDots(text), true
+}
+
+// withoutDots returns a template in which no placeholder begins with a dot: ${.topic} and ${topic}
+// are the same.
+func withoutDots(template string) string { return strings.ReplaceAll(template, "${.", "${") }
 
 // placeholder matches the placeholders of EMQX.
 var placeholder = regexp.MustCompile(`[$]\{([^}]*)\}`)

@@ -5,6 +5,8 @@ package hivemqedge
 
 import (
 	"fmt"
+	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -41,7 +43,10 @@ func (i importer) read(r *draft.Reader) {
 	i.rules(false, r.Object("remote-subscriptions"), "remote-subscription")
 	i.loopPrevention(r)
 	if persist, ok := r.Bool("persist"); ok && !persist {
-		r.Note("persist", "QoS 1 and 2 messages stay with the server that they come from, so the bridge needs no storage")
+		for n := range s.LocalToRemote {
+			s.LocalToRemote[n].QoS = ptr.To[int32](0)
+		}
+		r.Note("persist", "HiveMQ Edge then forwards with QoS 0, and so do the rules of localToRemote; the bridge needs no storage for QoS 1 and 2: raise qos if no message may be lost")
 	}
 	r.Rest(nil)
 }
@@ -150,17 +155,25 @@ func (i importer) tls(t *draft.Reader) bool {
 	return true
 }
 
-// loopPrevention reads the element loop-prevention.
+// loopPrevention reads the element loop-prevention, which is on by default, with the limit 1.
 func (i importer) loopPrevention(r *draft.Reader) {
+	limit := int64(1)
 	l := r.Object("loop-prevention")
 	if l == nil {
-		return
+		i.Note(i.Line, "loop-prevention", "by default, HiveMQ Edge drops messages that have passed another bridge; spec.delivery.maxHops counts bridges of this project only; remove it if messages pass several bridges")
+	} else {
+		if on, ok := l.Bool("enabled"); ok && !on {
+			l.Skip("hop-count-limit")
+			l.Rest(nil)
+			return
+		}
+		if n, ok := l.Int("hop-count-limit", 0, math.MaxInt32); ok {
+			limit = n
+		}
+		l.Changed("hop-count-limit", "spec.delivery.maxHops counts bridges of this project only: HiveMQ Edge counts in the user property hmq-bridge-hop-count, and the bridge in mqttbridge-hops")
+		l.Rest(nil)
 	}
-	if on, ok := l.Bool("enabled"); ok && !on {
-		l.Skip("hop-count-limit")
-		return
-	}
-	l.Rest(map[string]string{"hop-count-limit": "HiveMQ counts hops in the user property hmq-bridge-hop-count, and this project in mqttbridge-hops: set spec.delivery.maxHops when all bridges of a loop are of this project"})
+	i.Spec().Delivery = &v1alpha1.Delivery{MaxHops: ptr.To(int32(min(max(limit, 1), 255)))}
 }
 
 // rules reads the topics of a direction.
@@ -170,43 +183,74 @@ func (i importer) rules(out bool, list *draft.Reader, element string) {
 	}
 	for _, item := range list.Items(element) {
 		t := i.Reader(element, item)
-		if t.LeaveOutside("destination", "max-qos") {
-			continue
-		}
-		var rule v1alpha1.Rule
-		if qos, ok := t.Int("max-qos", 0, 2); ok {
-			rule.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2
-		} else {
-			rule.QoS = ptr.To[int32](0)
-		}
-		if keep, ok := t.Bool("preserve-retain"); !ok || !keep {
-			rule.Retain = ptr.To(v1alpha1.RetainClear)
-		}
-		if e := t.Object("excludes"); e != nil {
-			rule.Exclude = texts(e.Items("mqtt-topic-filter"))
-		}
-		if p := t.Object("custom-user-properties"); p != nil {
-			rule.UserProperties = properties(p.Items("user-property"))
-		}
-		destination, _ := t.Text("destination")
-		if f := t.Object("filters"); f != nil {
-			for _, text := range f.Items("mqtt-topic-filter") {
-				if text.Kind == tree.Reference {
-					i.LeftOut(text.Line, f.Key("mqtt-topic-filter"), "the value %s is set outside the file; write the topic into the manifest", text.Text)
-					continue
-				}
-				one, filter := rule, text.Text
-				topic, err := i.topic(destination, filter)
-				if err != nil {
-					t.LeftOut("destination", "the rule for %s was left out: %v", filter, err)
-					continue
-				}
-				one.Filter, one.Topic = filter, topic
-				i.AddRule(out, item.Line, t.Key("filters"), one)
-			}
-		}
+		i.topics(out, t, item.Line)
 		t.Rest(map[string]string{"queue-limit": "HiveMQ counts queued messages; the server that the messages come from limits them here"})
 	}
+	list.Rest(nil)
+}
+
+// topics adds a rule for each filter of an entry.
+func (i importer) topics(out bool, t *draft.Reader, line int) {
+	rule := v1alpha1.Rule{QoS: ptr.To[int32](0), RetainHandling: ptr.To(v1alpha1.RetainHandlingDoNotSend)}
+	if qos, ok := t.Int("max-qos", 0, 2); ok {
+		rule.QoS = ptr.To(int32(qos)) //nolint:gosec // 0 to 2
+	}
+	if keep, ok := t.Bool("preserve-retain"); !ok || !keep {
+		rule.Retain = ptr.To(v1alpha1.RetainClear)
+	}
+	outside := t.LeaveOutside("destination", "max-qos")
+	if e := t.Object("excludes"); e != nil {
+		outside = e.LeaveOutside("mqtt-topic-filter") || outside
+		for _, filter := range e.Items("mqtt-topic-filter") {
+			rule.Exclude = append(rule.Exclude, filter.Text)
+		}
+		e.Rest(nil)
+	}
+	if p := t.Object("custom-user-properties"); p != nil {
+		rule.UserProperties = i.properties(p)
+	}
+	destination := ""
+	if !outside {
+		destination, _ = t.Text("destination")
+	}
+	f := t.Object("filters")
+	if f == nil || len(f.Items("mqtt-topic-filter")) == 0 {
+		i.LeftOut(line, t.Key(""), "the entry has no filters")
+		return
+	}
+	for _, text := range f.Items("mqtt-topic-filter") {
+		switch topic, err := i.topic(destination, text.Text); {
+		case outside:
+		case text.Kind == tree.Reference:
+			i.LeftOut(text.Line, f.Key("mqtt-topic-filter"), "the value %s is set outside the file; write the topic into the manifest", text.Text)
+		case err != nil:
+			t.LeftOut("destination", "the rule for %s was left out: %v", text.Text, err)
+		default:
+			one := rule
+			one.Filter, one.Topic = text.Text, topic
+			i.AddRule(out, line, t.Key("filters"), one)
+		}
+	}
+	f.Rest(nil)
+}
+
+// properties reads the user properties that are added to messages.
+func (i importer) properties(p *draft.Reader) []v1alpha1.UserProperty {
+	var out []v1alpha1.UserProperty
+	for _, item := range p.Items("user-property") {
+		u := i.Reader(p.Key("user-property"), item)
+		name, hasName := u.Text("key")
+		value, hasValue := u.Text("value")
+		switch {
+		case hasName && hasValue:
+			out = append(out, v1alpha1.UserProperty{Name: name, Value: value})
+		case !u.Has("key"), !u.Has("value"):
+			i.LeftOut(item.Line, p.Key("user-property"), "it has no key or no value, so HiveMQ Edge ignores it")
+		}
+		u.Rest(nil)
+	}
+	p.Rest(nil)
+	return out
 }
 
 // topic converts a destination: {#} is the whole topic, and ${bridge.name} the name of the bridge.
@@ -236,50 +280,48 @@ func (i importer) topic(destination, filter string) (string, error) {
 	return strings.Join(levels, "/"), nil
 }
 
-// pick converts {N}, the level N of the topic, counted from 1, by means of the filter.
+// span matches {N}, {N-M} and {N-#}.
+var span = regexp.MustCompile(`^\{(\d{1,4})(-(\d{1,4}|#))?\}$`)
+
+// pick converts levels of the topic, counted from 1, by means of the filter: {N}, {N-M}, and {N-#} for
+// the level N and all after it.
 func pick(level, filter string) (string, error) {
-	n, err := strconv.Atoi(level[1 : len(level)-1])
+	m := span.FindStringSubmatch(level)
+	if len(m) == 0 || strings.Trim(m[1], "0") == "" {
+		return "", fmt.Errorf("the destination has %s, but only {#}, {N}, {N-M} and {N-#} are imported; use ${1}, ${2} for the wildcards of the filter", level)
+	}
 	parts := strings.Split(filter, "/")
-	if err != nil || n < 1 {
-		return "", fmt.Errorf("the destination has %s, but only {#} and {N} are imported; use ${1}, ${2} for the wildcards of the filter", level)
+	first, _ := strconv.Atoi(m[1])
+	last := first
+	switch m[3] {
+	case "":
+	case "#":
+		last = len(parts)
+	default:
+		last, _ = strconv.Atoi(m[3])
 	}
+	if first > last || last > len(parts) {
+		return "", fmt.Errorf("the destination has %s, but the filter %s has %d levels", level, filter, len(parts))
+	}
+	var picked []string
 	wildcards := 0
-	for at, part := range parts {
-		switch part {
-		case "#":
+	for at, part := range parts[:last] {
+		switch {
+		case part == "#" && m[3] != "#":
 			return "", fmt.Errorf("the destination has %s, which # of the filter %s matches together with other levels", level, filter)
-		case "+":
+		case part == "#", part == "+":
 			wildcards++
-		}
-		if at+1 == n {
-			if part == "+" {
-				return fmt.Sprintf("${%d}", wildcards), nil
+			part = fmt.Sprintf("${%d}", wildcards)
+		case at+1 >= first:
+			text, err := draft.Literal(part)
+			if err != nil {
+				return "", err
 			}
-			return draft.Literal(part)
+			part = text
+		}
+		if at+1 >= first {
+			picked = append(picked, part)
 		}
 	}
-	return "", fmt.Errorf("the destination has %s, but the filter %s has %d levels", level, filter, len(parts))
-}
-
-func texts(items []*tree.Value) []string {
-	out := make([]string, 0, len(items))
-	for _, item := range items {
-		out = append(out, item.Text)
-	}
-	return out
-}
-
-func properties(items []*tree.Value) []v1alpha1.UserProperty {
-	out := make([]v1alpha1.UserProperty, 0, len(items))
-	for _, item := range items {
-		var p v1alpha1.UserProperty
-		if f := item.Get("key"); f != nil {
-			p.Name = f.Value.Text
-		}
-		if f := item.Get("value"); f != nil {
-			p.Value = f.Value.Text
-		}
-		out = append(out, p)
-	}
-	return out
+	return strings.Join(picked, "/"), nil
 }

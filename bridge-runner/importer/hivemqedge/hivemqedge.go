@@ -35,7 +35,9 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 	if list == nil {
 		return nil, nil, nil
 	}
-	for _, item := range (&draft.Bridge{}).Reader("", list.Value).Items("mqtt-bridge") {
+	others := &draft.Bridge{}
+	r := others.Reader("mqtt-bridges", list.Value)
+	for _, item := range r.Items("mqtt-bridge") {
 		name := ""
 		if id := item.Get("id"); id != nil {
 			name = id.Value.Text
@@ -50,7 +52,8 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 		}
 		bridges = append(bridges, b)
 	}
-	return bridges, nil, nil
+	r.Rest(nil)
+	return bridges, others.Findings, nil
 }
 
 // reference matches the values that HiveMQ Edge takes from its environment.

@@ -43,9 +43,21 @@ type parser struct {
 	lineStart int // offset of the first character of the line
 	depth     int
 	includes  []Include
+
+	// counted is an offset in the line that begins at countedLine, and characters the number of
+	// characters before it, so that column counts a long line once.
+	counted, countedLine, characters int
 }
 
-func (p *parser) column() int { return utf8.RuneCountInString(p.text[p.lineStart:p.at]) + 1 }
+// column returns the column of the next character, counted from 1.
+func (p *parser) column() int {
+	if p.countedLine != p.lineStart || p.counted > p.at || p.counted < p.lineStart {
+		p.counted, p.countedLine, p.characters = p.lineStart, p.lineStart, 0
+	}
+	p.characters += utf8.RuneCountInString(p.text[p.counted:p.at])
+	p.counted = p.at
+	return p.characters + 1
+}
 
 func (p *parser) fail(format string, args ...any) error {
 	return tree.Errorf(p.line, p.column(), format, args...)

@@ -68,17 +68,6 @@ func (i importer) read(r *draft.Reader, broker *tree.Value) {
 	r.Rest(reasons)
 }
 
-// setLocal sets the local server from the listeners of the broker.
-func (i importer) setLocal(broker *tree.Value) {
-	for _, option := range []string{"listener", "port"} {
-		if f := broker.Get(option); f != nil {
-			i.SetLocal("mqtt", draft.PortOf(strings.Fields(f.Value.Text)[0]), f.Line)
-			return
-		}
-	}
-	i.SetLocal("mqtt", "", i.Line)
-}
-
 func (i importer) version(r *draft.Reader) {
 	version, ok := r.Text("bridge_protocol_version")
 	remote := &i.Spec().Remote

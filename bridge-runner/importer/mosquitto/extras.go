@@ -100,7 +100,11 @@ func (i importer) start(r *draft.Reader) {
 // brokerOptions adds notes about the options of the broker that concern its bridges.
 func (i importer) brokerOptions(broker *tree.Value) {
 	local := &i.Spec().Local
-	if f := broker.Get("allow_anonymous"); f != nil && f.Value.Text == "false" && local.Credentials == nil {
+	for _, option := range []string{"allow_anonymous", "listener_allow_anonymous"} {
+		f := broker.Get(option)
+		if f == nil || local.Credentials != nil || firstWord(f) != "false" && firstWord(f) != "0" {
+			continue
+		}
 		i.Note(f.Line, f.Key, "the bridge connects to this broker as a client, so it needs a user: add one with mosquitto_passwd, and set spec.local.credentials")
 	}
 	for _, option := range []string{"max_queued_messages", "max_queued_bytes", "max_inflight_messages"} {
@@ -108,7 +112,7 @@ func (i importer) brokerOptions(broker *tree.Value) {
 			i.Note(f.Line, f.Key, "it still applies: this broker keeps the messages for the bridge in a session")
 		}
 	}
-	if f := broker.Get("queue_qos0_messages"); f != nil && f.Value.Text == "true" {
+	if f := broker.Get("queue_qos0_messages"); f != nil && (firstWord(f) == "true" || firstWord(f) == "1") {
 		i.Spec().Buffer = &v1alpha1.Buffer{QoS0WhenDown: ptr.To(v1alpha1.QoS0WhenDownBuffer)}
 		i.Note(f.Line, f.Key, "the bridge keeps QoS 0 messages while the destination is down, up to spec.buffer.memory.size")
 	}

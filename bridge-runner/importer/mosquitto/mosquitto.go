@@ -63,37 +63,36 @@ func bridgeOptions() map[string]string {
 
 // usedOfBroker are the options of the broker that the import uses.
 var usedOfBroker = map[string]bool{
-	"listener": true, "port": true, "allow_anonymous": true, "include_dir": true,
+	"allow_anonymous": true, "listener_allow_anonymous": true, "include_dir": true,
 	"max_queued_messages": true, "max_queued_bytes": true, "max_inflight_messages": true, "queue_qos0_messages": true,
 }
 
 // brokerOptions are the other options of the broker.
 var brokerOptions = strings.Fields(`accept_protocol_versions acl_file allow_duplicate_messages
 	allow_zero_length_clientid auth_plugin auth_plugin_deny_special_chars auto_id_prefix autosave_interval
-	autosave_on_changes bind_address bind_interface cafile capath certfile check_retain_source ciphers
-	ciphers_tls1.3 clientid_prefixes connection_messages crlfile dhparamfile disable_client_cert_date_checks
-	enable_control_api enable_proxy_protocol global_max_clients global_max_connections global_plugin http_dir
-	keyfile listener_allow_anonymous listener_auto_id_prefix log_dest log_facility log_timestamp
-	log_timestamp_format log_type max_connections max_inflight_bytes max_keepalive max_log_entries max_packet_size
-	max_qos max_topic_alias max_topic_alias_broker maximum_qos memory_limit message_size_limit mount_point
-	packet_buffer_size password_file per_listener_settings persistence persistence_file persistence_location
-	persistent_client_expiration pid_file plugin plugin_load plugin_use protocol proxy_protocol_v2_require_tls
-	psk_file psk_hint require_certificate retain_available retain_expiry_interval retained_persistence
-	retry_interval set_tcp_nodelay socket_domain store_clean_interval sys_interval tls_engine
+	autosave_on_changes bind_address bind_interface cafile capath check_retain_source ciphers ciphers_tls1.3
+	clientid_prefixes connection_messages crlfile dhparamfile disable_client_cert_date_checks enable_control_api
+	enable_proxy_protocol global_max_clients global_max_connections global_plugin http_dir keyfile
+	listener_auto_id_prefix log_dest log_facility log_timestamp log_timestamp_format log_type max_connections
+	max_inflight_bytes max_keepalive max_log_entries max_packet_size max_qos max_topic_alias max_topic_alias_broker
+	maximum_qos memory_limit message_size_limit packet_buffer_size password_file per_listener_settings persistence
+	persistence_file persistence_location persistent_client_expiration pid_file plugin plugin_load plugin_use
+	proxy_protocol_v2_require_tls psk_file psk_hint require_certificate retain_available retain_expiry_interval
+	retained_persistence retry_interval set_tcp_nodelay socket_domain store_clean_interval sys_interval tls_engine
 	tls_engine_kpass_sha1 tls_keyform tls_version upgrade_outgoing_qos use_identity_as_username
 	use_subject_as_username use_username_as_clientid user websockets_headers_size websockets_log_level
 	websockets_origin`)
 
 // ofBroker reports whether an option belongs to the broker.
 func ofBroker(option string) bool {
-	return usedOfBroker[option] || slices.Contains(brokerOptions, option) ||
+	return usedOfBroker[option] || ofListener[option] || slices.Contains(brokerOptions, option) ||
 		strings.HasPrefix(option, "auth_opt_") || strings.HasPrefix(option, "plugin_opt_")
 }
 
 // wordOptions are options that the import uses. Mosquitto reads only the first word of their values, so that
 // a comment may follow. The value of other options is the rest of the line.
 var wordOptions = strings.Fields(`allow_anonymous bridge_insecure bridge_max_packet_size bridge_outgoing_retain
-	bridge_session_expiry_interval bridge_tls_use_os_certs cleansession keepalive_interval local_cleansession
+	bridge_session_expiry_interval bridge_tls_use_os_certs cleansession keepalive_interval listener_allow_anonymous local_cleansession
 	max_inflight_messages max_queued_bytes max_queued_messages notifications notifications_local_only
 	queue_qos0_messages round_robin start_type try_private`)
 
@@ -104,6 +103,7 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 	broker = &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	var current *tree.Field
 	var faults []error
+	names := map[string]int{} // the lines of the connections
 	number := 0
 	for raw := range strings.Lines(strings.TrimPrefix(string(data), "\uFEFF")) {
 		number++
@@ -129,17 +129,16 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 		case option == "connection":
 			f.Key = strings.Fields(text)[0]
 			f.Value = &tree.Value{Kind: tree.Object, Line: number, Column: column}
-			for _, c := range connections {
-				if c.Key == f.Key {
-					faults = append(faults, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, c.Line))
-				}
+			if first, ok := names[f.Key]; ok {
+				faults = append(faults, tree.Errorf(number, column, "the connection %s is already in line %d; give one of them another name", f.Key, first))
+			} else {
+				names[f.Key] = number
 			}
 			connections, current = append(connections, f), f
 		case !ofBridge && current == nil && !ofBroker(option):
 			unknown = append(unknown, f)
-		case option == "listener" && strings.Fields(text)[0] == "0": // a Unix socket, which the bridge cannot use
 		case !ofBridge && ofBroker(option):
-			if usedOfBroker[option] && broker.Get(option) == nil {
+			if ofListener[option] || usedOfBroker[option] && broker.Get(option) == nil {
 				broker.Fields = append(broker.Fields, f)
 			}
 		case current == nil:

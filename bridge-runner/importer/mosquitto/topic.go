@@ -82,7 +82,7 @@ func parseTopic(v *tree.Value) (topicOption, *tree.Error) {
 	}
 	words := make([]string, 0, 4)
 	columns := make([]int, 0, 4)
-	for w := word(); w != "" && w[0] != '#'; w = word() {
+	for w := word(); w != "" && w[0] != '#' && len(words) < 5; w = word() {
 		words, columns = append(words, w), append(columns, column(w))
 	}
 	if len(words) > 0 {

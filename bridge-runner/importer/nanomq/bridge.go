@@ -18,6 +18,8 @@ type importer struct {
 	*draft.Bridge
 	root *tree.Value
 	aws  bool
+	// enable is the key that turns the bridge on. It is empty if the bridge is on without it.
+	enable string
 }
 
 // program is the name of the program in messages.
@@ -53,9 +55,13 @@ func (i importer) read(r *draft.Reader) {
 	s := i.Spec()
 	i.setLocal()
 	r.Skip("name")
-	if enabled, ok := r.Bool("enable"); ok && !enabled {
+	switch enabled, ok := r.Bool("enable"); {
+	case ok && !enabled:
 		s.Suspend = ptr.To(true)
 		r.Note("enable", "the bridge is suspended, as in the configuration; remove spec.suspend to start it")
+	case i.enable != "" && !r.Has("enable"):
+		s.Suspend = ptr.To(true)
+		i.Note(i.Line, i.enable, "without this key, NanoMQ does not start the bridge, so it is suspended; remove spec.suspend to start it")
 	}
 	c := r
 	if connector := r.Object("connector"); connector != nil {
@@ -89,6 +95,9 @@ func (i importer) setLocal() {
 		{"mqtts", []string{"listeners", "ssl", "bind"}},
 	} {
 		if f := i.root.Find(l.path...); f != nil {
+			if on := i.root.Find(append(l.path[:len(l.path)-1:len(l.path)-1], "enable")...); on != nil && on.Value.Text == "false" {
+				continue
+			}
 			if port := draft.PortOf(f.Value.Text); port != "" {
 				i.SetLocal(l.scheme, port, f.Line)
 				return

@@ -80,7 +80,9 @@ func setLine(root *tree.Value, lists map[string]*tree.Value, path, rest []string
 	list := rest[0] == "forwards" || rest[0] == "subscription"
 	switch {
 	case list && len(rest) == 1: // topics with commas between them
-		f.Value = commas(f.Value)
+		items := listOf(root, lists, path, rest[0], f)
+		items.Items = append(items.Items, commas(f.Value).Items...)
+		return
 	case rest[0] == "hybrid_servers" || strings.HasPrefix(rest[0], "backup_"):
 		f.Value = commas(f.Value)
 	case rest[0] == "subscription" && rest[1] == "properties":
@@ -96,18 +98,27 @@ func setLine(root *tree.Value, lists map[string]*tree.Value, path, rest []string
 	root.Set(append(path, rest...), f)
 }
 
-// setItem sets a key of a numbered topic, such as forwards.1.local_topic.
-func setItem(root *tree.Value, lists map[string]*tree.Value, path, rest []string, f *tree.Field) {
-	id := strings.Join(append(path[:len(path):len(path)], rest[0]), ".")
+// listOf returns the list under a key of the bridge at path. f is the first line that has the key.
+func listOf(root *tree.Value, lists map[string]*tree.Value, path []string, key string, f *tree.Field) *tree.Value {
+	path = append(path[:len(path):len(path)], key)
+	id := strings.Join(path, ".")
 	if lists[id] == nil {
 		lists[id] = &tree.Value{Kind: tree.List, Line: f.Line, Column: f.Column}
-		root.Set(append(path[:len(path):len(path)], rest[0]), &tree.Field{Shown: strings.TrimSuffix(f.Shown, "."+strings.Join(rest[1:], ".")), Line: f.Line, Column: f.Column, Value: lists[id]})
+		shown, _, _ := strings.Cut(f.Shown, "."+key+".")
+		root.Set(path, &tree.Field{Shown: strings.TrimSuffix(shown, "."+key) + "." + key, Line: f.Line, Column: f.Column, Value: lists[id]})
 	}
+	return lists[id]
+}
+
+// setItem sets a key of a numbered topic, such as forwards.1.local_topic.
+func setItem(root *tree.Value, lists map[string]*tree.Value, path, rest []string, f *tree.Field) {
+	list := listOf(root, lists, path, rest[0], f)
+	id := strings.Join(append(path[:len(path):len(path)], rest[0]), ".")
 	item := lists[id+"."+rest[1]]
 	if item == nil {
 		item = &tree.Value{Kind: tree.Object, Line: f.Line, Column: f.Column}
 		lists[id+"."+rest[1]] = item
-		lists[id].Items = append(lists[id].Items, item)
+		list.Items = append(list.Items, item)
 	}
 	key := rest[2:]
 	if len(key) == 0 {

@@ -63,6 +63,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: i.Line, Key: "include", Text: "the file " + i.File + " is not read; import it as a further FILE"})
 	}
 	var bridges []*draft.Bridge
+	hasLines := lines.Match(data)
 	for _, n := range nodes(root) {
 		if n.value.Kind != tree.Object {
 			findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: n.line, Key: n.path, Text: "a bridge is an object in braces { }"})
@@ -73,8 +74,8 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 			continue
 		}
 		b := draft.New(opts, n.name, n.line)
-		importer{Bridge: b, root: root, aws: n.aws}.read(b.Reader(n.path, n.value))
-		if lines.Match(data) {
+		importer{Bridge: b, root: root, aws: n.aws, enable: n.enable}.read(b.Reader(n.path, n.value))
+		if hasLines {
 			noteComments(b, n.value)
 		}
 		if err := b.Finish(); err != nil {
@@ -116,6 +117,7 @@ type node struct {
 	line       int
 	value      *tree.Value
 	aws        bool
+	enable     string // as in importer
 }
 
 // nodes returns the configurations of all bridges.
@@ -130,6 +132,9 @@ func nodes(root *tree.Value) []node {
 			path := top + "." + kind
 			for _, b := range f.Value.Fields {
 				n := node{name: b.Key, path: path + "." + b.Key, line: b.Line, value: b.Value, aws: kind == "aws"}
+				if top == "bridge" { // the format with lines
+					n.enable = "bridge_mode"
+				}
 				if b.Key == "nodes" && b.Value.Kind == tree.List {
 					out = append(out, listed(n)...)
 				} else {
@@ -146,6 +151,7 @@ func listed(list node) []node {
 	out := make([]node, 0, len(list.value.Items))
 	for i, item := range list.value.Items {
 		n := node{path: list.path + "[" + strconv.Itoa(i) + "]", line: item.Line, value: item, aws: list.aws}
+		n.enable = "enable"
 		if name := item.Get("name"); name != nil {
 			n.name = name.Value.Text
 		}

@@ -4,6 +4,7 @@
 package nanomq
 
 import (
+	"fmt"
 	"strings"
 
 	"k8s.io/utils/ptr"
@@ -38,10 +39,10 @@ func (i importer) servers(c, r *draft.Reader) (tls bool) {
 		i.Refuse(i.Line, i.Source, "the bridge has no server")
 		return false
 	}
-	hybrid, isSet := r.Bool("hybrid_bridging")
+	hybrid, _ := r.Bool("hybrid_bridging")
 	list := r.Items("hybrid_servers")
-	if len(list) > 0 && isSet && !hybrid {
-		r.LeftOut("hybrid_servers", "hybrid_bridging is false, so NanoMQ does not use these servers; add them as spec.remote.backups if you want them")
+	if len(list) > 0 && !hybrid {
+		r.LeftOut("hybrid_servers", "hybrid_bridging is not true, so NanoMQ does not use these servers; add them as spec.remote.backups if you want them")
 		list = nil
 	}
 	for _, item := range list {
@@ -121,9 +122,13 @@ func (i importer) forwards(r *draft.Reader) {
 		if !ok {
 			filter, ok = t.Text("topic")
 		}
-		target, _ := t.Text("remote_topic")
-		if !ok || filter == "" {
+		target, hasTarget := t.Text("remote_topic")
+		switch {
+		case !ok || filter == "":
 			i.LeftOut(item.Line, r.Key("forwards"), "the entry has no local_topic, so NanoMQ ignores it")
+			continue
+		case !hasTarget && !t.Has("topic"):
+			i.LeftOut(item.Line, r.Key("forwards"), `the entry has no remote_topic, so NanoMQ ignores it; write remote_topic = "" to forward %s under the same topics, and import again`, filter)
 			continue
 		}
 		rule := v1alpha1.Rule{Filter: filter, QoS: ptr.To[int32](2)}
@@ -133,10 +138,8 @@ func (i importer) forwards(r *draft.Reader) {
 				t.Changed("qos", "NanoMQ gives every message QoS %d; a rule of this project lowers the QoS of messages to at most %d, and never raises it: publish with QoS %d, or the messages keep their lower QoS", qos, qos, qos)
 			}
 		}
-		if strings.ContainsAny(target, "+#") {
-			t.Note("remote_topic", "most releases of NanoMQ do not support wildcards in remote_topic of forwards; the bridge replaces them by the text that local_topic matches")
-		}
-		i.rule(t, true, rule, target)
+		i.setRetain(t, &rule)
+		i.rule(t, true, rule, target, "remote_topic", "local_topic")
 	}
 }
 
@@ -155,9 +158,13 @@ func (i importer) subscriptions(r *draft.Reader) {
 		if !ok {
 			filter, ok = t.Text("topic")
 		}
-		target, _ := t.Text("local_topic")
-		if !ok || filter == "" {
+		target, hasTarget := t.Text("local_topic")
+		switch {
+		case !ok || filter == "":
 			i.LeftOut(item.Line, r.Key("subscription"), "the entry has no remote_topic, so NanoMQ ignores it")
+			continue
+		case !hasTarget && !t.Has("topic"):
+			i.LeftOut(item.Line, r.Key("subscription"), `the entry has no local_topic, so NanoMQ ignores it; write local_topic = "" to receive %s under the same topics, and import again`, filter)
 			continue
 		}
 		rule := v1alpha1.Rule{Filter: filter, QoS: ptr.To[int32](0)}
@@ -166,8 +173,9 @@ func (i importer) subscriptions(r *draft.Reader) {
 		} else {
 			i.Note(item.Line, r.Key("subscription"), "the entry has no qos, so the rule for %s has QoS 0, the default of NanoMQ", filter)
 		}
+		i.setRetain(t, &rule)
 		i.subscribeOptions(t, &rule)
-		i.rule(t, false, rule, target)
+		i.rule(t, false, rule, target, "local_topic", "remote_topic")
 	}
 }
 
@@ -181,8 +189,19 @@ func (i importer) subscribeOptions(t *draft.Reader, rule *v1alpha1.Rule) {
 			t.LeftOut("retain_handling", "it needs MQTT 5, but the bridge uses MQTT 3.1.1")
 		}
 	}
-	if published, ok := number(t, "retain_as_published", 1); ok && published == 0 {
-		t.Changed("retain_as_published", "the bridge always asks for retain flags as they were published; set retain: Clear in the rule if live messages must not have the flag")
+	published, ok := number(t, "retain_as_published", 1)
+	switch {
+	case ok && !is5:
+		t.LeftOut("retain_as_published", "it needs MQTT 5, but the bridge uses MQTT 3.1.1")
+	case is5 && published == 0 && rule.Retain == nil:
+		t.Changed("retain_as_published", "unless it is 1, NanoMQ receives live messages without the retain flag; the bridge always asks for retain flags as they were published: set retain: Clear in the rule if live messages must not have the flag")
+	}
+}
+
+// setRetain reads the retain flag of published messages.
+func (i importer) setRetain(t *draft.Reader, rule *v1alpha1.Rule) {
+	if retain, ok := number(t, "retain", 2); ok && retain < 2 {
+		rule.Retain = ptr.To([]v1alpha1.RetainPolicy{v1alpha1.RetainClear, v1alpha1.RetainSet}[retain])
 	}
 }
 
@@ -195,11 +214,9 @@ func number(t *draft.Reader, key string, highest int64) (int64, bool) {
 	return t.Int(key, 0, highest)
 }
 
-// rule completes a rule with the keys that both directions have, and adds it.
-func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target string) {
-	if retain, ok := number(t, "retain", 2); ok && retain < 2 {
-		rule.Retain = ptr.To([]v1alpha1.RetainPolicy{v1alpha1.RetainClear, v1alpha1.RetainSet}[retain])
-	}
+// rule completes a rule with the keys that both directions have, and adds it. to is the key of the
+// target, and from the key of the filter.
+func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target, to, from string) {
 	prefix, _ := t.Text("prefix")
 	suffix, _ := t.Text("suffix")
 	if prefix != "" && !strings.HasSuffix(prefix, "/") {
@@ -208,7 +225,12 @@ func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target str
 	if suffix != "" && !strings.HasPrefix(suffix, "/") {
 		t.Note("suffix", "NanoMQ adds no slash to the suffix %q, and neither does the bridge", suffix)
 	}
-	topic, err := draft.Remap(rule.Filter, target)
+	part := strings.Contains(rule.Filter, target)
+	remap := draft.Remap
+	if part && strings.ContainsAny(target, "+#") {
+		remap = levels
+	}
+	topic, err := remap(rule.Filter, target)
 	if err == nil {
 		topic, err = draft.Affixed(prefix, topic, suffix)
 	}
@@ -216,10 +238,49 @@ func (i importer) rule(t *draft.Reader, out bool, rule v1alpha1.Rule, target str
 	if err != nil {
 		i.LeftOut(line, t.Key("remote_topic"), "the rule for %s was left out: %v", rule.Filter, err)
 	} else {
+		if strings.ContainsAny(target, "+#") {
+			noteWildcards(t, part, out, to, from)
+		}
 		rule.Topic = topic
 		i.addRule(out, line, t.Key("remote_topic"), rule)
 	}
 	t.Rest(map[string]string{"stream_id": quicReason})
+}
+
+// noteWildcards adds a note about the wildcards of a target. part reports whether the target is a part
+// of the filter.
+func noteWildcards(t *draft.Reader, part, out bool, to, from string) {
+	switch {
+	case !part:
+		t.Note(to, "NanoMQ replaces wildcards only if %s is a part of %s; the bridge replaces each wildcard by the text that the same wildcard of %s matches", to, from, from)
+	case out:
+		t.Note(to, "most releases of NanoMQ do not support wildcards in remote_topic of forwards; the bridge replaces them by the text that local_topic matches")
+	}
+}
+
+// levels returns the topic of a rule whose target is a part of its filter, and has wildcards: NanoMQ
+// publishes the levels of the topic at the place of this part.
+func levels(filter, target string) (string, error) {
+	before, after, _ := strings.Cut(filter, target)
+	first := strings.Count(before, "/")
+	parts := strings.Split(filter, "/")
+	last := len(parts)
+	if after != "" {
+		last = first + 1 + strings.Count(target, "/")
+	}
+	if first == 0 && last == len(parts) {
+		return "", nil
+	}
+	wildcards := 0
+	for n, part := range parts {
+		if part == "+" || part == "#" {
+			wildcards++
+			parts[n] = fmt.Sprintf("${%d}", wildcards)
+		} else if _, err := draft.Literal(part); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(parts[first:last], "/"), nil
 }
 
 func (i importer) addRule(out bool, line int, key string, rule v1alpha1.Rule) {

@@ -5,7 +5,10 @@
 // The parsers of the formats make it, and package draft reads it.
 package tree
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind is the kind of a value.
 type Kind int
@@ -31,6 +34,11 @@ type Value struct {
 	Items  []*Value
 	// Line and Column are the position of its first character, counted from 1.
 	Line, Column int
+
+	// index holds the positions of the first indexed fields, by key: of fields with the same key, the
+	// first one. It is used if there are many fields.
+	index   map[string]int
+	indexed int
 }
 
 // Field is a key with its value.
@@ -45,15 +53,35 @@ type Field struct {
 
 // Get returns the field with this key, or nil.
 func (v *Value) Get(key string) *Field {
-	if v == nil {
-		return nil
-	}
-	for _, f := range v.Fields {
-		if f.Key == key {
-			return f
-		}
+	if at := v.position(key); at >= 0 {
+		return v.Fields[at]
 	}
 	return nil
+}
+
+// manyFields is the number of fields from which on the index is used.
+const manyFields = 32
+
+// position returns the position of the first field with this key, or -1.
+func (v *Value) position(key string) int {
+	if v == nil {
+		return -1
+	}
+	if len(v.Fields) < manyFields {
+		return slices.IndexFunc(v.Fields, func(f *Field) bool { return f.Key == key })
+	}
+	if v.index == nil {
+		v.index = map[string]int{}
+	}
+	for ; v.indexed < len(v.Fields); v.indexed++ {
+		if _, ok := v.index[v.Fields[v.indexed].Key]; !ok {
+			v.index[v.Fields[v.indexed].Key] = v.indexed
+		}
+	}
+	if at, ok := v.index[key]; ok {
+		return at
+	}
+	return -1
 }
 
 // Find returns the field at a path of keys, or nil.
@@ -78,7 +106,7 @@ func (v *Value) Set(path []string, f *Field) {
 	if len(path) > 1 {
 		if old == nil || old.Value.Kind != Object {
 			next := &Field{Key: path[0], Line: f.Line, Column: f.Column, Value: &Value{Kind: Object, Line: f.Line, Column: f.Column}}
-			v.replace(old, next)
+			v.put(next)
 			old = next
 		}
 		old.Value.Set(path[1:], f)
@@ -91,18 +119,16 @@ func (v *Value) Set(path []string, f *Field) {
 		}
 		return
 	}
-	v.replace(old, f)
+	v.put(f)
 }
 
-// replace puts a field in the place of an old one, or at the end if there is none.
-func (v *Value) replace(old, f *Field) {
-	for i := range v.Fields {
-		if v.Fields[i] == old {
-			v.Fields[i] = f
-			return
-		}
+// put puts a field in the place of the field with the same key, or at the end if there is none.
+func (v *Value) put(f *Field) {
+	if at := v.position(f.Key); at >= 0 {
+		v.Fields[at] = f
+	} else {
+		v.Fields = append(v.Fields, f)
 	}
-	v.Fields = append(v.Fields, f)
 }
 
 // Error is a fault in a configuration file.
