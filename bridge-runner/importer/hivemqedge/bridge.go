@@ -13,6 +13,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // importer imports one bridge.
@@ -258,7 +259,7 @@ func pick(level, filter string) (string, error) {
 			return draft.Literal(part)
 		}
 	}
-	return "", fmt.Errorf("the destination has %s, but the filter %s has %d levels", level, filter, len(parts))
+	return "", fmt.Errorf("the destination has %s, but the filter %s has %s", level, filter, count.Of(len(parts), "level"))
 }
 
 func texts(items []*tree.Value) []string {
