@@ -35,8 +35,8 @@ const pollInterval = 500 * time.Millisecond
 // errTimeout is the end of the time of a wait.
 var errTimeout = errors.New("timeout")
 
-// errEnded is the end of a command by the user, after a change.
-var errEnded = errors.New("the command was ended")
+// errEnded is the end of a command by the user.
+var errEnded = errors.New("the command was ended before it was done")
 
 // until reads a bridge until check returns true or an error. An outage of the API server does not end
 // the wait.
@@ -55,7 +55,7 @@ func (w *waiting) until(ctx context.Context, client *cluster.Client, namespace, 
 		}
 		if sleep(bounded, pollInterval) != nil {
 			if ctx.Err() != nil {
-				return &statusError{timeout, fmt.Errorf("%w before the change is in effect; `%s status %s -n %s` shows the state", errEnded, name, bridge, namespace)}
+				return ctx.Err()
 			}
 			return &statusError{timeout, fmt.Errorf("not done within %s; `%s status %s -n %s` shows the state", w.timeout, name, bridge, namespace)}
 		}

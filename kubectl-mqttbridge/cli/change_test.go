@@ -117,14 +117,6 @@ func TestResume_OneBridgeFails_HasTheResultsOfAll(t *testing.T) {
 	plugin(t, "resume", "a", "b", "c", "-n", ns).want(t, partly, ns+"/a forwards", ns+"/b: the change cannot be applied", ns+"/c forwards")
 }
 
-func TestSuspend_EndedByTheUser_IsNotDone(t *testing.T) {
-	ns := namespace(t)
-	create(t, manifestOf(ns, "a", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
-	defer stop()
-	pluginWith(t, ctx, "", "suspend", "a", "-n", ns).want(t, timeout, "the command was ended before the change is in effect")
-}
-
 func TestResume_InvalidSpec_GivesTheReason(t *testing.T) {
 	ns := namespace(t)
 	b := manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883")

@@ -88,7 +88,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case err == nil, ended && isEndless(cmd) && errors.Is(err, ctx.Err()):
 		return done
 	case ended && !isEndless(cmd):
-		err = fmt.Errorf("the command was ended before it was done; `%s status` shows the state of the bridges", name)
+		if !errors.Is(err, errEnded) { // otherwise it names the bridges that are changed
+			err = fmt.Errorf("%w; `%s status` shows the state of the bridges", errEnded, name)
+		}
 		status = &statusError{failed, err}
 	case !errors.As(err, &status):
 		status = &statusError{failed, err}

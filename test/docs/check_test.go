@@ -47,7 +47,6 @@ func newCheckPage(t *testing.T, page string) *checkPage {
 	if err := os.Symlink(mqtttest.RunnerBinary(t), filepath.Join(p.dir, "bin", "bridge-runner")); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(mqtttest.RemoveRunnerBinary)
 	return p
 }
 

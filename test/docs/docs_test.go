@@ -16,9 +16,17 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 const root = "../.."
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	mqtttest.RemoveRunnerBinary()
+	os.Exit(code)
+}
 
 func read(t *testing.T, path string) string {
 	t.Helper()

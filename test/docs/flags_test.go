@@ -18,8 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/flags.md instead of comparing with them")
 
-// helpOfFlag finds a flag in the help of a program: its name, its type and the lines of its description.
-var helpOfFlag = regexp.MustCompile(`(?m)^ {2}-([a-z-]+)(?: (\S+))?\n((?: {4}\t.*\n)+)`)
+// helpOfFlag finds a flag in the help of the operator, which package flag writes, and of the runner: its name, its
+// type and the lines of its description.
+var helpOfFlag = regexp.MustCompile(`(?m)^ {2}--?([a-z-]+)(?: (\S+))?(?: {2,}|\n)((?:.*\n)(?:(?: {4}\t| {7,}).*\n)*)`)
 
 // inMarkdown escapes the characters that have a meaning in a table of Markdown.
 var inMarkdown = strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;")
@@ -33,7 +34,11 @@ func flagTable(t *testing.T, program string) string {
 	}
 	var b strings.Builder
 	b.WriteString("| flag | description |\n|---|---|\n")
-	for _, m := range helpOfFlag.FindAllStringSubmatch(string(help), -1) {
+	flags := helpOfFlag.FindAllStringSubmatch(string(help), -1)
+	if len(flags) < 10 {
+		t.Fatalf("%s --help has only %d flags:\n%s", program, len(flags), help)
+	}
+	for _, m := range flags {
 		value := ""
 		if m[2] != "" {
 			value = " " + strings.ToUpper(m[2])
@@ -50,7 +55,6 @@ func TestFlags_TablesOfThePage_AreTheHelpOfThePrograms(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the operator: %v\n%s", err, out)
 	}
-	t.Cleanup(mqtttest.RemoveRunnerBinary)
 	const name = "docs/flags.md"
 	page := read(t, name)
 	head, rest, ok := strings.Cut(page, "## Operator\n")

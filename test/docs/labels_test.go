@@ -56,7 +56,7 @@ func TestLabels_NamesInTheCode_AreOnThePage(t *testing.T) {
 		}
 	}
 	var documented []string
-	for _, m := range quoted.FindAllStringSubmatch(read(t, "docs/labels.md"), -1) {
+	for _, m := range quoted.FindAllStringSubmatch(strings.ReplaceAll(read(t, "docs/labels.md"), "```", ""), -1) {
 		if metadataName.MatchString(m[1]) {
 			documented = append(documented, m[1])
 		}
