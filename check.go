@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 const (
@@ -58,7 +59,7 @@ func runCheck(ctx context.Context, config func() (*rest.Config, error), args []s
 	}
 	namespace, name, found := strings.Cut(c.lease, "/")
 	if c.lease != "" && (!found || namespace == "" || name == "") {
-		return fmt.Errorf("--lease is %q; set it to NAMESPACE/NAME, such as mqttbridge-system/%s", c.lease, leaderElectionID)
+		return fmt.Errorf("--lease is %q; set it to NAMESPACE/NAME, such as mqttbridge-system/%s", c.lease, manifest.OperatorLease)
 	}
 	cfg, err := config()
 	if err != nil {

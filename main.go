@@ -31,11 +31,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/controllers"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
-
-// leaderElectionID is the name of the Lease that the replicas of an operator without a class
-// compete for.
-const leaderElectionID = "operator.mqttbridge.io"
 
 // settings are the values of the flags.
 type settings struct {
@@ -188,9 +185,9 @@ func list(value string) []string {
 // of different classes are active at the same time, also in one namespace.
 func leaseName(class string) string {
 	if class == "" {
-		return leaderElectionID
+		return manifest.OperatorLease
 	}
-	return class + "." + leaderElectionID
+	return class + "." + manifest.OperatorLease
 }
 
 // run runs the operator until it receives a signal to stop or loses the leadership.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
@@ -123,7 +124,7 @@ func TestOperator_InstalledRights_RunsAndReleasesTheLeadership(t *testing.T) {
 		t.Errorf("the runner's image is %s; want the value of --runner-image", got)
 	}
 
-	lease := client.ObjectKey{Namespace: "mqttbridge-system", Name: leaderElectionID}
+	lease := client.ObjectKey{Namespace: "mqttbridge-system", Name: manifest.OperatorLease}
 	apiserver.Await(t, server.Client, &coordinationv1.LeaseList{}, lease, "a leader", func(l *coordinationv1.Lease) bool {
 		return l != nil && l.Spec.HolderIdentity != nil && *l.Spec.HolderIdentity != ""
 	})

@@ -126,6 +126,25 @@ func aloneMember(t *testing.T) *membership {
 	return p
 }
 
+// activeMember returns a running member, its only bridge, and the activation that the bridge has joined with a gate. The
+// test leaves the activation, and waits for the end of the member.
+func activeMember(t *testing.T) (p *membership, s *seat, gate *session.Gate, a *activation) {
+	t.Helper()
+	p = aloneMember(t)
+	g := p.members()
+	s = g.add("test/x")
+	g.allAdded()
+	p.start(t.Context())
+	gate = s.newGate()
+	mqtttest.Eventually(t, testTimeout, "the member is active", func() error {
+		if a, _ = s.join(gate); a == nil {
+			return fmt.Errorf("%+v", g.member.Status())
+		}
+		return nil
+	})
+	return p, s, gate, a
+}
+
 // The attempts of a version of an earlier activation may wait for a permission. They must not use the sessions of the
 // next activation: their knowledge of these sessions is not valid any more.
 func TestActivate_AttemptOfAnEarlierActivationIsPermitted_WritesNoConnect(t *testing.T) {
@@ -224,19 +243,7 @@ func activate(t *testing.T, began member.Activation) *activation {
 // If another client takes a session over, another member may forward. Then the bridge must not write by its
 // other sessions either, until the member knows more.
 func TestGroup_SessionIsTakenOver_EndsTheOtherSessionsOfTheBridge(t *testing.T) {
-	p := aloneMember(t)
-	g := p.members()
-	s := g.add("test/x")
-	g.allAdded()
-	p.start(t.Context())
-	gate := s.newGate()
-	var a *activation
-	mqtttest.Eventually(t, testTimeout, "the member is active", func() error {
-		if a, _ = s.join(gate); a == nil {
-			return fmt.Errorf("%+v", g.member.Status())
-		}
-		return nil
-	})
+	p, s, gate, a := activeMember(t)
 	taken, takenServer := openSession(t, gate)
 	other, _ := openSession(t, gate)
 	takenServer.Send(script.Packet{Type: v5.DISCONNECT, Code: session.CodeSessionTakenOver})

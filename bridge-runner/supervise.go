@@ -137,9 +137,9 @@ func (h *host) summary() string {
 			forwarding++
 		}
 	}
-	text := fmt.Sprintf("%d of %d bridges forward", forwarding, running)
+	text := fmt.Sprintf("bridges that forward: %d of %d", forwarding, running)
 	if refused > 0 {
-		text += fmt.Sprintf("; %d files are refused, see /status", refused)
+		text += fmt.Sprintf("; refused files: %d, see /status", refused)
 	}
 	if member := h.group.status(); member != nil {
 		text += fmt.Sprintf("; this runner is %s", member.State)

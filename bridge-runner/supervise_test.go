@@ -74,7 +74,7 @@ func TestSupervise_ProcessMakesProgress_SignsOfLifeUntilItStops(t *testing.T) {
 	var alive atomic.Pointer[error]
 	alive.Store(new(error))
 	ctx, cancel := context.WithCancel(t.Context())
-	stop := supervise(ctx, func() error { return *alive.Load() }, func() string { return "1 of 2 bridges forward" }, slog.New(slog.DiscardHandler))
+	stop := supervise(ctx, func() error { return *alive.Load() }, func() string { return "bridges that forward: 1 of 2" }, slog.New(slog.DiscardHandler))
 
 	n.want("READY=1")
 	n.want("WATCHDOG=1")
@@ -112,9 +112,9 @@ func TestSupervise_ProcessEndsAtOnce_ReportsThatItStops(t *testing.T) {
 
 func TestSupervise_FirstMessage_HasSummary(t *testing.T) {
 	n := newNotifySocket(t, "")
-	stop := supervise(t.Context(), func() error { return nil }, func() string { return "1 of 2 bridges forward" }, slog.New(slog.DiscardHandler))
+	stop := supervise(t.Context(), func() error { return nil }, func() string { return "bridges that forward: 1 of 2" }, slog.New(slog.DiscardHandler))
 	defer stop()
-	const want = "READY=1 STATUS=1 of 2 bridges forward"
+	const want = "READY=1 STATUS=bridges that forward: 1 of 2"
 	if got := strings.Join(n.next(10*time.Second), " "); got != want {
 		t.Errorf("%q arrives, want %q", got, want)
 	}

@@ -110,19 +110,7 @@ func newTestReport() *report.State {
 // A message must not use an identifier of a block before the other member suspects the block: this process may be killed
 // at any time.
 func TestKnowledge_ActiveMember_MessageWaitsUntilTheOtherMemberSuspectsItsBlock(t *testing.T) {
-	p := aloneMember(t)
-	g := p.members()
-	s := g.add("test/x")
-	g.allAdded()
-	p.start(t.Context())
-	gate := s.newGate()
-	var a *activation
-	mqtttest.Eventually(t, testTimeout, "the member is active", func() error {
-		if a, _ = s.join(gate); a == nil {
-			return fmt.Errorf("%+v", g.member.Status())
-		}
-		return nil
-	})
+	p, s, gate, a := activeMember(t)
 	k := newKnowledge(s)
 	k.join(a, false)
 	remote, _ := openSession(t, gate)

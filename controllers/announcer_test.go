@@ -93,10 +93,10 @@ func TestEvents_SkippedSwitches_AreCountedOnlyIfKnown(t *testing.T) {
 		want    string
 	}{
 		{"the next switch", 5, metav1.NewTime(epoch), announcedAt, ptr.To[int64](4), ""},
-		{"three later", 8, metav1.NewTime(epoch), announcedAt, ptr.To[int64](4), "; 3 more switches of this side since 2026-03-01T12:00:01Z have no event"},
+		{"three later", 8, metav1.NewTime(epoch), announcedAt, ptr.To[int64](4), "; no event of 3 more switches of this side since 2026-03-01T12:00:01Z"},
 		{"the record has no count", 8, metav1.NewTime(epoch), announcedAt, nil, ""},
 		{"the first switch of a new runner", 1, after, announcedAt, ptr.To[int64](4), ""},
-		{"the third switch of a new runner", 3, after, announcedAt, ptr.To[int64](4), "; 2 more switches of this side since 2026-03-01T12:01:00Z have no event"},
+		{"the third switch of a new runner", 3, after, announcedAt, ptr.To[int64](4), "; no event of 2 more switches of this side since 2026-03-01T12:01:00Z"},
 		{"a count that is less than the recorded one", 2, metav1.NewTime(epoch), announcedAt, ptr.To[int64](4), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

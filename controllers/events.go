@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // event is a Kubernetes event that is sent once.
@@ -182,7 +183,7 @@ func skippedSwitches(side *v1alpha1.SideStatus, started metav1.Time, sent metav1
 	if n <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(msgMoreSwitches, n, since.UTC().Format(time.RFC3339))
+	return fmt.Sprintf(msgMoreSwitches, count.Of(n, "more switch"), since.UTC().Format(time.RFC3339))
 }
 
 // duration formats a number of milliseconds: in seconds from one second on.

@@ -34,7 +34,7 @@ const (
 	msgShortfall      = "the %s side, %s: %s" // server and message of the shortfall
 	msgBuffer         = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
 
-	msgUnforwardable = "%s: no server accepts a message of %d bytes to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
+	msgUnforwardable = "%s: no server accepts a message of %s to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 
 	msgNoStandby       = "no second runner is ready to take over: %s" // the cause
 	msgStandbyNotWarm  = "runner pod %s runs, but is not a warm standby of %s; check that the pods of the bridge reach each other on TCP port %d, also through NetworkPolicies, that both reach the servers in use, and check the log of the pod"
@@ -72,7 +72,7 @@ const (
 	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: %s%s without a server: %s"
 	msgServerRemoved  = "the %s side was switched from %s, which the spec no longer lists, to %s: %s%s without a server: %s"
 	msgSilence        = "%s without acknowledgement, then "
-	msgMoreSwitches   = "; %d more switches of this side since %s have no event" // a number and a time
+	msgMoreSwitches   = "; no event of %s of this side since %s" // a number of switches and a time
 	msgManifestUsed   = "runner pod %s has applied a change of the spec"
 	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // Policy limits the values that bridges may set, because a user who may create a bridge
@@ -60,7 +61,7 @@ func (p *Policy) check(b *v1alpha1.MQTTBridge) (field.ErrorList, error) {
 		errs = append(errs, field.Invalid(at.Child("serviceAccountName"), runner.ServiceAccountName, fmt.Sprintf(msgServiceAccountForbidden, permitted(p.ServiceAccounts))))
 	}
 	if p.NoTolerations && len(runner.Tolerations) > 0 {
-		errs = append(errs, field.Invalid(at.Child("tolerations"), fmt.Sprintf("%d tolerations", len(runner.Tolerations)), msgTolerationsForbidden))
+		errs = append(errs, field.Invalid(at.Child("tolerations"), count.Of(len(runner.Tolerations), "toleration"), msgTolerationsForbidden))
 	}
 	if p.Secrets == nil {
 		return errs, nil

@@ -45,10 +45,10 @@ func TestEvents_SwitchesAfterTakeovers_AreAllAnnouncedWithoutInventedCounts(t *t
 		"the clock of the new runner is an hour ahead": {
 			{activeSwitched(runner("a", 0, 0), 1, minute(10)), []string{over}},
 			{activeSwitched(runner("b", 60, 72), 1, minute(73)), []string{over}},
-			{activeSwitched(runner("b", 60, 72), 4, minute(75)), []string{back + "; 2 more switches of this side since 2026-03-01T13:13:00Z have no event"}},
+			{activeSwitched(runner("b", 60, 72), 4, minute(75)), []string{back + "; no event of 2 more switches of this side since 2026-03-01T13:13:00Z"}},
 		},
 		"a runner is active again, and has made no switch since": {
-			{activeSwitched(runner("a", 0, 0), 3, minute(10)), []string{over + "; 2 more switches of this side since 2026-03-01T12:00:00Z have no event"}},
+			{activeSwitched(runner("a", 0, 0), 3, minute(10)), []string{over + "; no event of 2 more switches of this side since 2026-03-01T12:00:00Z"}},
 			{activeSwitched(runner("b", 0, 11), 1, minute(12)), []string{over}},
 			{activeSwitched(runner("a", 0, 20), 3, minute(10)), nil},
 			{activeSwitched(runner("a", 0, 20), 4, minute(21)), []string{back}},
@@ -56,7 +56,7 @@ func TestEvents_SwitchesAfterTakeovers_AreAllAnnouncedWithoutInventedCounts(t *t
 		"a runner is active again, and the other one has made no switch": {
 			{activeSwitched(runner("a", 0, 0), 1, minute(10)), []string{over}},
 			{activeSwitched(runner("b", 0, 11), 0, minute(5)), nil},
-			{activeSwitched(runner("a", 0, 20), 3, minute(21)), []string{over + "; 1 more switches of this side since 2026-03-01T12:10:00Z have no event"}},
+			{activeSwitched(runner("a", 0, 20), 3, minute(21)), []string{over + "; no event of 1 more switch of this side since 2026-03-01T12:10:00Z"}},
 		},
 		"a standby was active before, and switches": {
 			{activeSwitched(runner("a", 0, 0), 1, minute(10)), []string{over}},
@@ -64,7 +64,7 @@ func TestEvents_SwitchesAfterTakeovers_AreAllAnnouncedWithoutInventedCounts(t *t
 		},
 		"the pod of a single runner is replaced": {
 			{activeSwitched(runner("a", 60, 60), 1, minute(70)), []string{over}},
-			{activeSwitched(runner("b", 5, 5), 3, minute(15)), []string{over + "; 2 more switches of this side since 2026-03-01T12:05:00Z have no event"}},
+			{activeSwitched(runner("b", 5, 5), 3, minute(15)), []string{over + "; no event of 2 more switches of this side since 2026-03-01T12:05:00Z"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // unforwardable returns the reported messages that no server accepts. It is empty if the
@@ -33,7 +34,7 @@ func withUnforwardable(o *observation, c metav1.Condition) metav1.Condition {
 		m    *v1alpha1.UnforwardableMessage
 	}{{"localToRemote", u.LocalToRemote}, {"remoteToLocal", u.RemoteToLocal}} {
 		if direction.m != nil {
-			messages = append(messages, fmt.Sprintf(msgUnforwardable, direction.name, ptr.Deref(direction.m.Bytes, 0), direction.m.Topic, direction.m.Reason, direction.m.Message))
+			messages = append(messages, fmt.Sprintf(msgUnforwardable, direction.name, count.Of(ptr.Deref(direction.m.Bytes, 0), "byte"), direction.m.Topic, direction.m.Reason, direction.m.Message))
 		}
 	}
 	if len(messages) == 0 {
@@ -64,6 +65,6 @@ func announceUnforwardable(rules string, m *v1alpha1.UnforwardableMessage, sent 
 		reason:    v1alpha1.EventMessageUnforwardable,
 		action:    actionReportMessage,
 		part:      "status.unforwardable." + rules,
-		note:      note(msgUnforwardable, rules, ptr.Deref(m.Bytes, 0), m.Topic, m.Reason, m.Message),
+		note:      note(msgUnforwardable, rules, count.Of(ptr.Deref(m.Bytes, 0), "byte"), m.Topic, m.Reason, m.Message),
 	}}
 }

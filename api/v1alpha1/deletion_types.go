@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // DeletionFinalizer is the finalizer of bridges whose deletionPolicy is not Keep.
@@ -108,7 +110,7 @@ func (s *RemainingSession) String() string {
 func (d *DeletionStatus) Remains() string {
 	var parts []string
 	if d.Messages != nil && *d.Messages > 0 {
-		parts = append(parts, fmt.Sprintf("%d undelivered messages", *d.Messages))
+		parts = append(parts, count.Of(*d.Messages, "undelivered message"))
 	}
 	for i := range d.Sessions {
 		parts = append(parts, d.Sessions[i].String())

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
@@ -77,7 +78,7 @@ func (s *Server) writeText(out *bytes.Buffer, now time.Time) {
 		line("TLS", "%s", strings.TrimPrefix(s.TLS.Version, "TLS "))
 		line("subject", "%s", s.TLS.Subject)
 		line("issuer", "%s", s.TLS.Issuer)
-		line("expires", "%s, in %d days", s.TLS.Expires.Format(time.DateOnly), daysUntil(s.TLS.Expires, now))
+		line("expires", "%s, in %s", s.TLS.Expires.Format(time.DateOnly), count.Of(daysUntil(s.TLS.Expires, now), "day"))
 	}
 	s.writeConnack(line)
 	if s.Publish != nil {
@@ -113,7 +114,7 @@ func (s *Server) writeConnack(line func(label, format string, args ...any)) {
 	}
 	size := "none"
 	if l.MaximumPacketSize > 0 {
-		size = fmt.Sprintf("%d bytes", l.MaximumPacketSize)
+		size = count.Of(uint64(l.MaximumPacketSize), "byte")
 	}
 	line("limits", "receive maximum %d, maximum packet size %s, maximum QoS %d, topic alias maximum %d", l.ReceiveMaximum, size, l.MaximumQoS, l.TopicAliasMaximum)
 	line("", "retain %s, wildcard subscriptions %s, subscription identifiers %s, shared subscriptions %s", yes(l.RetainAvailable),

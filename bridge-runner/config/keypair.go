@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -29,6 +30,45 @@ func (s Secrets) keyPair(certRef, keyRef manifest.Reference) (tls.Certificate, e
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	pair, err := joinPair(cert, key)
+	if err != nil {
+		return tls.Certificate{}, &ReferenceError{Reference: certRef, Problem: pairError(cert, certRef.Key, keyRef.Key, fmt.Sprintf("%s, key %q", keyRef.Object(), keyRef.Key), err)}
+	}
+	return pair, nil
+}
+
+// ReadKeyPair returns the client certificate and its key from two files, in the forms that a Secret may have.
+func ReadKeyPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := readPEMFile(certFile, clientCertificate)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readPEMFile(keyFile, privateKey)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := joinPair(cert, key)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s: %w", certFile, pairError(cert, certFile, keyFile, keyFile, err))
+	}
+	return pair, nil
+}
+
+// readPEMFile returns the content of a file in PEM.
+func readPEMFile(path string, use pemUse) ([]byte, error) {
+	value, err := os.ReadFile(path) //nolint:gosec // the file that the user names
+	if err != nil {
+		return nil, err
+	}
+	value = normalizePEM(value)
+	if problem := pemProblem(use, path, value); problem != "" {
+		return nil, fmt.Errorf("%s %s", path, problem)
+	}
+	return value, nil
+}
+
+// joinPair returns the pair of a certificate and a key.
+func joinPair(cert, key []byte) (tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		if ordered, ok := leafFirst(cert, key); ok {
@@ -36,7 +76,7 @@ func (s Secrets) keyPair(certRef, keyRef manifest.Reference) (tls.Certificate, e
 		}
 	}
 	if err != nil {
-		return tls.Certificate{}, &ReferenceError{Reference: certRef, Problem: pairError(cert, certRef, keyRef, err)}
+		return tls.Certificate{}, err
 	}
 	pair.Certificate = sortChain(pair.Certificate)
 	return pair, nil
@@ -55,16 +95,17 @@ func (s Secrets) readPEM(ref manifest.Reference, use pemUse) ([]byte, error) {
 	return value, nil
 }
 
-// pairError explains why a certificate and a key do not form a pair.
-func pairError(cert []byte, certRef, keyRef manifest.Reference, err error) error {
+// pairError explains why a certificate and a key do not form a pair. The names are the keys or the files that hold
+// them, and keyPlace is the complete name of the latter.
+func pairError(cert []byte, certName, keyName, keyPlace string, err error) error {
 	if !strings.Contains(err.Error(), "does not match") {
-		return fmt.Errorf("%w; put a certificate into %s and its unencrypted key into %s, both in PEM form", err, certRef.Key, keyRef.Key)
+		return fmt.Errorf("%w; put a certificate into %s and its unencrypted key into %s, both in PEM form", err, certName, keyName)
 	}
 	subject := ""
 	if all := certificates(cert); len(all) > 0 {
 		subject = fmt.Sprintf(" of %q", all[0].Subject.String())
 	}
-	return fmt.Errorf("the certificate%s was not issued for the key in %s, key %q; name a certificate and its own key", subject, keyRef.Object(), keyRef.Key)
+	return fmt.Errorf("the certificate%s was not issued for the key in %s; name a certificate and its own key", subject, keyPlace)
 }
 
 // leafFirst moves the certificate that belongs to the key to the front of the chain: some

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"unicode/utf16"
@@ -101,16 +102,39 @@ func (s Secrets) pool(ref manifest.Reference) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
+	pool, err := parseCAs(ref.Key, value)
+	if err != nil {
+		return nil, &ReferenceError{Reference: ref, Problem: err}
+	}
+	return pool, nil
+}
+
+// ReadCAs returns the CA certificates in a file, in the forms that a ConfigMap may have.
+func ReadCAs(path string) (*x509.CertPool, error) {
+	value, err := os.ReadFile(path) //nolint:gosec // the file that the user names
+	if err != nil {
+		return nil, err
+	}
+	pool, err := parseCAs(path, value)
+	if err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return pool, nil
+}
+
+// parseCAs returns the CA certificates of a value in PEM. name is the key or the file that holds the value. The
+// error describes the value, and does not name it.
+func parseCAs(name string, value []byte) (*x509.CertPool, error) {
 	value = normalizePEM(value)
 	pool := x509.NewCertPool()
 	if pool.AppendCertsFromPEM(value) {
 		return pool, nil
 	}
-	problem := pemProblem(caCertificates, ref.Key, value)
+	problem := pemProblem(caCertificates, name, value)
 	if problem == "" {
 		problem = certificateProblem(value)
 	}
-	return nil, &ReferenceError{Reference: ref, Problem: errors.New(problem)}
+	return nil, errors.New(problem)
 }
 
 // certificateProblem describes the contents of a PEM value that holds no usable certificate,

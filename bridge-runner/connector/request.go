@@ -11,6 +11,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/failover"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // Request is a request for a server of a side.
@@ -97,6 +98,6 @@ func describeAnswer(answer failover.Answer, details string) (state v1alpha1.Swit
 
 // describe returns the course of the switch in words.
 func (s Switch) describe() string {
-	return fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %d messages in flight, and %d are sent again to the new server",
-		s.Interruption.Milliseconds(), s.Drained, s.Resent)
+	return fmt.Sprintf("no messages were published for %d ms; the previous server acknowledged %s in flight, and the bridge sends %s again to the new server",
+		s.Interruption.Milliseconds(), count.Of(s.Drained, "message"), count.Of(s.Resent, "message"))
 }

@@ -86,7 +86,7 @@ func TestDescribeAnswer_Answers_GiveStateAndMessage(t *testing.T) {
 		{failover.InUse, "ignored", v1alpha1.SwitchDone, "the server is in use"},
 		{
 			failover.Switched, course, v1alpha1.SwitchDone,
-			"no messages were published for 12 ms; the previous server acknowledged 3 messages in flight, and 4 are sent again to the new server",
+			"no messages were published for 12 ms; the previous server acknowledged 3 messages in flight, and the bridge sends 4 messages again to the new server",
 		},
 		{
 			failover.ProbeFailed, "timeout", v1alpha1.SwitchRefused,

@@ -6,6 +6,8 @@ package delivery
 import (
 	"fmt"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // readAhead reads the next records of the log into the queue, as far as there is room. It
@@ -86,5 +88,5 @@ func (s *spool) countDamagedLocked(n uint64) {
 	for range n {
 		p.meter.Dropped(DropDamaged)
 	}
-	s.damage = fmt.Sprintf("messages in the buffer on disk were damaged and are lost, most recently %d messages, found at %s; check the disk", n, time.Now().UTC().Format(time.RFC3339))
+	s.damage = fmt.Sprintf("messages in the buffer on disk were damaged and are lost, most recently %s, found at %s; check the disk", count.Of(n, "message"), time.Now().UTC().Format(time.RFC3339))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // A record holds the time at which the message was received, in nanoseconds since 1970
@@ -46,7 +47,7 @@ func parseStored(data []byte, now time.Time) (*outgoing, error) {
 		return nil, fmt.Errorf("the stored message is invalid: %w", err)
 	}
 	if n != len(data)-timeSize {
-		return nil, fmt.Errorf("the stored message is invalid: a packet of %d bytes in a record of %d bytes", n, len(data)-timeSize)
+		return nil, fmt.Errorf("the stored message is invalid: a packet of %s in a record of %s", count.Of(n, "byte"), count.Of(len(data)-timeSize, "byte"))
 	}
 	p, err := packet.DecodePublish(packet.V5, f.Flags, string(f.Body))
 	if err != nil {

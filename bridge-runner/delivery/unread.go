@@ -6,6 +6,8 @@ package delivery
 import (
 	"fmt"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 const (
@@ -99,7 +101,7 @@ func (u *unread) describe(parts int, records uint64) string {
 	case parts > 0 && records == 0:
 		return fmt.Sprintf("a part of the backlog cannot be read: %v; later messages are delivered first; the part is kept, and delivered when it can be read again; check the volume", u.err)
 	case parts > 0:
-		return fmt.Sprintf("%d messages of the backlog cannot be read: %v; later messages are delivered first; the unreadable messages are kept, and delivered when they can be read again; check the volume", records, u.err)
+		return fmt.Sprintf("%s of the backlog cannot be read: %v; later messages are delivered first; unreadable messages are kept, and delivered when they can be read again; check the volume", count.Of(records, "message"), u.err)
 	case !u.since.IsZero():
 		return fmt.Sprintf("the backlog cannot be read: %v; it is kept, and the bridge tries to read it again; check the volume", u.err)
 	}

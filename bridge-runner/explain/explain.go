@@ -19,6 +19,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/session"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
@@ -230,7 +231,7 @@ func (b *decider) why(r *manifest.Rule, topic, cause string) string {
 	case delivery.DropInvalidTopic:
 		return "the topic of the rule makes no valid topic of it: the result is empty or too long, or a placeholder makes it begin with $"
 	case delivery.DropTooManyHops:
-		return fmt.Sprintf("the message has passed delivery.maxHops: %d bridges", r.MaxHops)
+		return "the message has passed delivery.maxHops: " + count.Of(r.MaxHops, "bridge")
 	}
 	return cause
 }

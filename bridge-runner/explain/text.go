@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
@@ -151,7 +152,7 @@ func (p *Policies) limits() string {
 		"a message that no server accepts " + unforwardable,
 	}
 	if p.MaxHops > 0 {
-		parts = append(parts, fmt.Sprintf("a message that has passed %d bridges is dropped (delivery.maxHops)", p.MaxHops))
+		parts = append(parts, "a message that has passed "+count.Of(p.MaxHops, "bridge")+" is dropped (delivery.maxHops)")
 	}
 	return strings.Join(parts, "; ")
 }

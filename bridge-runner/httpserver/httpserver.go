@@ -6,10 +6,10 @@
 //
 // It promises that clients cannot make a server use more than a few megabytes of memory,
 // and cannot keep out the kubelet's probes. A server has at most [MaxConnections]
-// connections. For a new connection it closes the connection that has waited longest. It
-// limits the time of a request and the size of its header.
+// connections. For a new connection it closes the connection that has waited longest, of the
+// client with the most connections. It limits the time of a request and the size of its header.
 //
-// The content that is served is the caller's.
+// The content that is served is the caller's. [Shared] bounds the cost of large answers.
 package httpserver
 
 import (
@@ -95,18 +95,33 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// longestWaitingLocked returns the connection that has waited longest for a request. If
+// longestWaitingLocked returns the connection that has waited longest for a request, of the address with the
+// most connections: a client must not end the requests of others by many connections. If
 // no connection counts as waiting, it returns the connection whose state has not changed
 // for the longest time.
 func (c *connections) longestWaitingLocked(now time.Time) (longest net.Conn) {
 	waits := func(s connState) bool { return !s.active && now.Sub(s.since) >= waitingAfter }
+	numbers, most := map[string]int{}, 0
+	for conn := range c.states {
+		numbers[host(conn)]++
+		most = max(most, numbers[host(conn)])
+	}
 	var found connState
 	for conn, s := range c.states {
+		if numbers[host(conn)] < most {
+			continue
+		}
 		if longest == nil || waits(s) && !waits(found) || waits(s) == waits(found) && s.since.Before(found.since) {
 			longest, found = conn, s
 		}
 	}
 	return longest
+}
+
+// host returns the address of a client, without its port.
+func host(conn net.Conn) string {
+	host, _, _ := net.SplitHostPort(conn.RemoteAddr().String()) // another network has one client
+	return host
 }
 
 // closeAbruptly closes a connection without a TLS close notification: to send one could

@@ -92,12 +92,12 @@ func TestFixedHeader_FieldsCannotBeFound_IsRefused(t *testing.T) {
 		{"2.2.3, more than four bytes", "\x30\x80\x80\x80\x80\x01", 0x81, "a malformed remaining length"},
 		{"table 2.1, reserved", "\x00\x00", 0x82, "a packet of type 0, which does not exist"},
 		{"[MQTT-3.3.1-4]", "\x36\x06\x00\x01a\x00\x01x", 0x81, "a PUBLISH with QoS 3"},
-		{"3.3.2", "\x30\x01\x00", 0x81, "a malformed PUBLISH of 1 bytes"},
+		{"3.3.2", "\x30\x01\x00", 0x81, "a malformed PUBLISH of 1 byte"},
 		{"3.3.2, a packet identifier", "\x32\x03\x00\x01a", 0x81, "a malformed PUBLISH of 3 bytes"},
 		{"3.3.2.1", "\x30\x03\x00\x05a", 0x81, "a PUBLISH that ends within its topic name"},
 		{"3.3.2.2", "\x32\x05\x00\x02ab\x00", 0x81, "a PUBLISH that ends within its packet identifier"},
-		{"3.4.2", "\x40\x01\x00", 0x81, "a malformed PUBACK of 1 bytes"},
-		{"3.9.3", "\x90\x01\x00", 0x81, "a malformed SUBACK of 1 bytes"},
+		{"3.4.2", "\x40\x01\x00", 0x81, "a malformed PUBACK of 1 byte"},
+		{"3.9.3", "\x90\x01\x00", 0x81, "a malformed SUBACK of 1 byte"},
 	}
 	refuses(t, V311, both)
 	refuses(t, V5, both)
@@ -108,7 +108,7 @@ func TestFixedHeader_FieldsCannotBeFound_IsRefused(t *testing.T) {
 	refuses(t, V5, []malformedPacket{
 		{"[MQTT-1.5.5-1]", "\xd0\x80\x00", 0x81, "a remaining length that uses more bytes than necessary"},
 		{"[MQTT-1.5.5-1]", "\x30\x84\x80\x00\x00\x01a\x00", 0x81, "a remaining length that uses more bytes than necessary"},
-		{"3.2.2", "\x20\x01\x00", 0x81, "a malformed CONNACK of 1 bytes"},
+		{"3.2.2", "\x20\x01\x00", 0x81, "a malformed CONNACK of 1 byte"},
 		{"[MQTT-2.2.2-1]", "\x90\x04\x00\x01\x80\x80", 0x81, "a SUBACK with a property length that exceeds the packet"},
 		{"3.2.2, as of 3.1.1", "\x20\x02\x00\x01", 0x84, "a CONNACK of 2 bytes with code 1, in the format of MQTT 3.1.1; the server may support only that version"},
 	})

@@ -3,6 +3,8 @@
 
 package packet
 
+import "github.com/mqttbridge/mqttbridge-operator/internal/count"
+
 // The limits of a variable byte integer (section 2.2.3 of 3.1.1, 1.5.5 of 5).
 const (
 	maxVarint     = 1<<28 - 1
@@ -111,7 +113,7 @@ func (r *reader) binary(field string) string {
 // end returns the error of the packet. Bytes that are left in s are an error.
 func (r *reader) end() error {
 	if r.s != "" {
-		r.fail(malformed(CodeMalformedPacket, "%s with %d bytes too many", r.in.indefinite(), len(r.s)))
+		r.fail(malformed(CodeMalformedPacket, "%s with %s too many", r.in.indefinite(), count.Of(len(r.s), "byte")))
 	}
 	return r.err
 }

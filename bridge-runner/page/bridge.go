@@ -163,7 +163,7 @@ func directionNotes(d direction, now time.Time) (notes []node) {
 
 // rateOf returns the rate of a direction.
 func (h *Handler) rateOf(b *Bridge, d direction, now time.Time) rate {
-	return h.rates.of(b.key()+" "+d.id, count{now, d.traffic.Forwarded, d.traffic.Bytes})
+	return h.rates.of(b.key()+" "+d.id, reading{now, d.traffic.Forwarded, d.traffic.Bytes})
 }
 
 // switchesSection shows the last switches of the sides, and the last changes of the active runner.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // none stands for a value that does not exist.
@@ -38,7 +40,7 @@ func age(d time.Duration) string {
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
+	return count.Of(int(d.Hours()/24), "day")
 }
 
 // milliseconds returns a number of milliseconds, or none.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // maxRows is the largest number of bridges in the list. The others are found by their names.
@@ -22,9 +24,8 @@ type row struct {
 	problems []string
 }
 
-// listState returns the list of bridges whose names contain a text, the bridges in trouble first.
-func (h *Handler) listState(filter string, now time.Time) (summary string, sections []node) {
-	all := h.source.Many()
+// listState returns the list of the bridges whose names contain a text, the bridges in trouble first.
+func (h *Handler) listState(all []Bridge, filter string, now time.Time) (summary string, sections []node) {
 	rows := make([]row, 0, len(all))
 	numbers := map[health]int{}
 	for i := range all {
@@ -49,7 +50,7 @@ func (h *Handler) listState(filter string, now time.Time) (summary string, secti
 		h.listRow(table, &shown[i], now)
 	}
 	if len(shown) < len(all) {
-		head.add(txt("p", fmt.Sprintf("%d of %d bridges are shown.", len(shown), len(all))))
+		head.add(txt("p", fmt.Sprintf("%d of %s shown.", len(shown), count.Of(len(all), "bridge"))))
 	}
 	return summary, slices.Concat([]node{head}, sections, []node{el("section", table).set("aria-label", "Bridges")})
 }
@@ -61,10 +62,7 @@ func summaryOfAll(total int, numbers map[health]int) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ToLower(words[how])))
 		}
 	}
-	bridges := "1 bridge"
-	if total != 1 {
-		bridges = fmt.Sprintf("%d bridges", total)
-	}
+	bridges := count.Of(total, "bridge")
 	if total == 0 {
 		return bridges
 	}

@@ -14,6 +14,7 @@ package page
 import (
 	"embed"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
@@ -30,7 +31,10 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // Handler serves the page of a process.
 type Handler struct {
 	source *Source
-	rates  *rates
+	// reading is held while the state is read, so that a later reading has no smaller counts. The locks of the
+	// source are taken while it is held.
+	reading sync.Mutex
+	rates   *rates
 	// version is shown at the end of the page.
 	version string
 	now     func() time.Time
@@ -67,30 +71,41 @@ func setHeaders(w http.ResponseWriter, contentType string) {
 	w.Header().Set("Referrer-Policy", "no-referrer") // the address may contain the part of a name
 }
 
-// serveStart serves the bridge, or the list of the bridges.
-func (h *Handler) serveStart(w http.ResponseWriter, r *http.Request) {
+// read reads the state by a function, and returns the time of the reading.
+func (h *Handler) read(state func()) time.Time {
+	h.reading.Lock()
+	defer h.reading.Unlock()
+	state()
 	now := h.now()
 	h.rates.forget(now)
+	return now
+}
+
+// serveStart serves the bridge, or the list of the bridges.
+func (h *Handler) serveStart(w http.ResponseWriter, r *http.Request) {
 	if h.source.Many == nil {
-		b := h.source.One()
+		var b Bridge
+		now := h.read(func() { b = h.source.One() })
 		summary, sections := h.bridgeState(&b, now)
 		write(w, &document{title: b.title(), base: "", summary: summary, sections: sections, now: now, version: h.version})
 		return
 	}
 	filter := r.URL.Query().Get("name")
-	summary, sections := h.listState(filter, now)
+	var all []Bridge
+	now := h.read(func() { all = h.source.Many() })
+	summary, sections := h.listState(all, filter, now)
 	write(w, &document{title: "Bridges", navigation: filterForm(filter), summary: summary, sections: sections, now: now, version: h.version})
 }
 
 // serveBridge serves one of many bridges.
 func (h *Handler) serveBridge(w http.ResponseWriter, r *http.Request) {
-	b, ok := h.source.Find(r.PathValue("namespace"), r.PathValue("name"))
+	var b Bridge
+	var ok bool
+	now := h.read(func() { b, ok = h.source.Find(r.PathValue("namespace"), r.PathValue("name")) })
 	if !ok {
 		http.Error(w, "the process runs no such bridge; / lists the bridges", http.StatusNotFound)
 		return
 	}
-	now := h.now()
-	h.rates.forget(now)
 	summary, sections := h.bridgeState(&b, now)
 	const base = "../../"
 	write(w, &document{

@@ -223,10 +223,10 @@ func TestList_ManyBridges_IsLimitedAndFiltered(t *testing.T) {
 		rows int
 		text string
 	}{
-		"/":                   {maxRows, "200 of 400 bridges are shown."},
-		"/?name=BRIDGE-0399":  {1, "1 of 400 bridges are shown."},
-		"/?name=plant/bridge": {maxRows, "200 of 400 bridges are shown."},
-		"/?name=none":         {0, "0 of 400 bridges are shown."},
+		"/":                   {maxRows, "200 of 400 bridges shown."},
+		"/?name=BRIDGE-0399":  {1, "1 of 400 bridges shown."},
+		"/?name=plant/bridge": {maxRows, "200 of 400 bridges shown."},
+		"/?name=none":         {0, "0 of 400 bridges shown."},
 	} {
 		_, body := get(t, many(all...), "GET", path) //nolint:bodyclose // get closes it
 		if got := strings.Count(body, `<tr id="bridge/`); got != want.rows || !strings.Contains(body, want.text) {

@@ -24,14 +24,15 @@ type rates struct {
 }
 
 // counts are the counts of one direction of a bridge at two times.
-type counts struct{ earlier, latest count }
+type counts struct{ earlier, latest reading }
 
-type count struct {
+// reading is the counts of a direction at a time.
+type reading struct {
 	at              time.Time
 	messages, bytes uint64
 }
 
-// rate is the rate of a direction, per second. ok is false if there is no earlier count yet.
+// rate is the rate of a direction, per second. ok is false if there is no earlier reading yet.
 type rate struct {
 	messages, bytes float64
 	ok              bool
@@ -39,16 +40,19 @@ type rate struct {
 
 func newRates() *rates { return &rates{counts: map[string]*counts{}} }
 
-// of records the counts of a direction, and returns its rate.
-func (r *rates) of(key string, now count) rate {
+// of records the counts of a direction, and returns its rate. Requests that overlap may record their counts in
+// another order than they have read them. The rate of an earlier reading is the rate up to the latest one.
+func (r *rates) of(key string, now reading) rate {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.counts[key]
-	if c == nil || now.at.Sub(c.latest.at) > rateAge || now.messages < c.latest.messages {
+	switch {
+	case c != nil && now.at.Before(c.latest.at):
+		now = c.latest
+	case c == nil, now.at.Sub(c.latest.at) > rateAge, now.messages < c.latest.messages, now.bytes < c.latest.bytes:
 		r.counts[key] = &counts{earlier: now, latest: now}
 		return rate{}
-	}
-	if now.at.Sub(c.latest.at) >= rateInterval {
+	case now.at.Sub(c.latest.at) >= rateInterval:
 		c.earlier, c.latest = c.latest, now
 	}
 	took := now.at.Sub(c.earlier.at)

@@ -4,6 +4,9 @@
 package page
 
 import (
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,12 +22,29 @@ func TestRates_SeveralBrowsers_HaveTheRateOfTheLastSeconds(t *testing.T) {
 		}
 		at = at.Add(step)
 		messages += uint64(step / (10 * time.Millisecond)) // 100 per second
-		got := r.of("b", count{at, messages, 10 * messages})
+		got := r.of("b", reading{at, messages, 10 * messages})
 		if i < 2 {
 			continue // no time has passed since the first request, or too little
 		}
 		if !got.ok || got.messages < 99.9 || got.messages > 100.1 || got.bytes < 999 || got.bytes > 1001 {
 			t.Fatalf("request %d: %+v", i, got)
+		}
+	}
+}
+
+// Two browsers ask at almost the same time, and the answer to the first request is made last.
+func TestRates_RequestsOverlap_HaveTheRateUpToTheLatest(t *testing.T) {
+	r := newRates()
+	r.of("b", reading{noon, 1000, 10_000})
+	at := func(after time.Duration) reading { // 100 messages per second
+		n := uint64(after / (10 * time.Millisecond))
+		return reading{noon.Add(after), 1000 + n, 10_000 + 10*n}
+	}
+	r.of("b", at(4*time.Second))
+	for _, after := range []time.Duration{4*time.Second - time.Millisecond, 2 * time.Second, 6 * time.Second} {
+		got := r.of("b", at(after))
+		if !got.ok || got.messages < 99.9 || got.messages > 100.1 || got.bytes < 999 || got.bytes > 1001 {
+			t.Errorf("after %s: %+v", after, got)
 		}
 	}
 }
@@ -38,8 +58,8 @@ func TestRates_RestartOrOldCount_BeginAgain(t *testing.T) {
 		"the earlier count is too old":  {rateAge + time.Second, 1000},
 	} {
 		r := newRates()
-		r.of("b", count{at: noon, messages: 100})
-		if got := r.of("b", count{at: noon.Add(tt.after), messages: tt.messages}); got.ok {
+		r.of("b", reading{at: noon, messages: 100})
+		if got := r.of("b", reading{at: noon.Add(tt.after), messages: tt.messages}); got.ok {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -47,7 +67,7 @@ func TestRates_RestartOrOldCount_BeginAgain(t *testing.T) {
 
 func TestRates_RemovedBridge_IsForgotten(t *testing.T) {
 	r := newRates()
-	r.of("b", count{at: noon})
+	r.of("b", reading{at: noon})
 	r.forget(noon.Add(rateAge))
 	if len(r.counts) != 1 {
 		t.Error("the counts of the last seconds are missing")
@@ -87,5 +107,49 @@ func TestFormat_Numbers_HaveUnits(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
 		}
+	}
+}
+
+// A request that reads the counts first and answers last must not make them look like the counts of a process that
+// has started again.
+func TestPage_RequestsOverlap_KeepTheRate(t *testing.T) {
+	var forwarded, requests atomic.Uint64
+	var at atomic.Int64 // nanoseconds after noon
+	begun, resume := make(chan struct{}), make(chan struct{})
+	forwarded.Store(1000)
+	h := New(&Source{One: func() Bridge {
+		b := healthy("b")
+		b.LocalToRemote.Forwarded = forwarded.Load()
+		if requests.Add(1) == 2 {
+			close(begun)
+			<-resume
+		}
+		return b
+	}})
+	h.now = func() time.Time { return noon.Add(time.Duration(at.Load())) }
+	request := func() string {
+		_, body := getFrom(t, h, http.MethodGet, "/")
+		return body
+	}
+	request()
+	at.Store(int64(2 * time.Second))
+	forwarded.Store(1200)
+	done := make(chan struct{}, 2)
+	go func() { request(); done <- struct{}{} }()
+	<-begun
+	forwarded.Store(1400)
+	go func() { at.Add(int64(2 * time.Second)); request(); done <- struct{}{} }()
+	select { // the second request may wait for the first one
+	case <-done:
+		done <- struct{}{}
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(resume)
+	<-done
+	<-done
+	at.Store(int64(4500 * time.Millisecond))
+	forwarded.Store(1450)
+	if body := request(); !strings.Contains(body, `data-column="Messages/s">100<`) {
+		t.Errorf("the page does not show 100 messages per second: %s", body)
 	}
 }

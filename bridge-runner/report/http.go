@@ -6,6 +6,8 @@ package report
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/httpserver"
 )
 
 // Endpoints are the parts of a process that its HTTP server shows.
@@ -53,7 +55,9 @@ func (e *Endpoints) ProbeHandler() http.Handler {
 	return mux
 }
 
-func (e *Endpoints) handleState(mux *http.ServeMux) {
+func (e *Endpoints) handleState(all *http.ServeMux) {
+	mux := http.NewServeMux()
+	all.Handle("/", httpserver.Shared(mux))
 	e.Page(mux)
 	mux.Handle("GET /metrics", e.Metrics.handler())
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, e.Status()) })

@@ -17,6 +17,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/diagnosis"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 const (
@@ -222,7 +223,7 @@ func statusOf(m *delivery.UnforwardableMessage, at time.Time) *v1alpha1.Unforwar
 		reason = v1alpha1.ReasonTooLarge
 	case delivery.DropUnforwardable:
 		reason = v1alpha1.ReasonEndsSession
-		answer = fmt.Sprintf("every server that the bridge can connect to ends the session when it receives this message (QoS %d, a topic of %d levels): %s", m.QoS, 1+strings.Count(m.Topic, "/"), answer)
+		answer = fmt.Sprintf("every server that the bridge can connect to ends the session when it receives this message (QoS %d, a topic of %s): %s", m.QoS, count.Of(1+strings.Count(m.Topic, "/"), "level"), answer)
 	}
 	quoted := strconv.Quote(m.Topic)
 	return &v1alpha1.UnforwardableMessage{

@@ -4,6 +4,7 @@
 package tracing
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -30,12 +31,15 @@ const (
 	keySilent       = attribute.Key("mqttbridge.silent_seconds")
 	keyDrained      = attribute.Key("mqttbridge.switch.drained")
 	keyResent       = attribute.Key("mqttbridge.switch.resent")
+
+	keyEventsLeftOut = attribute.Key("mqttbridge.events_left_out")
 )
 
-// maxText is the largest size of a text of an attribute, in bytes. Texts of servers may be long.
+// maxText is the largest size of a text of an attribute, in bytes. Topics, filters and texts of servers may be long.
 const maxText = 512
 
-// shorten returns a text with at most maxText bytes, cut at the end of a character.
+// shorten returns a text with at most maxText bytes, cut at the end of a character. The result does not keep a longer
+// text in memory.
 func shorten(s string) string {
 	if len(s) <= maxText {
 		return s
@@ -44,5 +48,5 @@ func shorten(s string) string {
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
-	return s[:cut]
+	return strings.Clone(s[:cut])
 }

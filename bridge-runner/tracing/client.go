@@ -16,6 +16,7 @@ import (
 	neturl "net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // client sends spans by OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp). It
@@ -33,7 +35,14 @@ type client struct {
 	url     string
 	headers http.Header
 	gzip    bool
-	http    *http.Client
+	// timeout bounds a request.
+	timeout time.Duration
+
+	mu sync.Mutex // guards the fields below
+	// http has the connection to the receiver. It is nil before the first request.
+	http *http.Client
+	// security is the content of the files that http uses.
+	security security
 }
 
 const (
@@ -51,8 +60,32 @@ func (c *client) Start(context.Context) error { return nil }
 
 // Stop implements otlptrace.Client.
 func (c *client) Stop(context.Context) error {
-	c.http.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
 	return nil
+}
+
+// connection returns the client of HTTP with the present certificates. It reads their files for each request, as the
+// sessions do for each connection, so that renewed certificates have effect without a restart.
+func (c *client) connection() (*http.Client, error) {
+	present, err := readSecurity()
+	if err != nil {
+		// The files may be about to be replaced, one after the other.
+		return nil, &retryError{reason: err.Error()}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http != nil && present.equal(c.security) {
+		return c.http, nil
+	}
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+	c.http, c.security = present.connector(c.timeout), present
+	return c.http, nil
 }
 
 // UploadTraces implements otlptrace.Client. It sends a batch again until the context ends, if the
@@ -151,7 +184,11 @@ func (c *client) post(ctx context.Context, body []byte) error {
 	if c.gzip {
 		request.Header.Set("Content-Encoding", "gzip")
 	}
-	response, err := c.http.Do(request)
+	connection, err := c.connection()
+	if err != nil {
+		return err
+	}
+	response, err := connection.Do(request)
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) { // the receiver may have restarted
 		return &retryError{reason: c.withoutURL(err).Error()}
 	} else if err != nil {
@@ -203,7 +240,7 @@ type rejectedError struct {
 }
 
 func (e *rejectedError) Error() string {
-	return fmt.Sprintf("the receiver has rejected %d spans: %s", e.spans, e.message)
+	return fmt.Sprintf("the receiver has rejected %s: %s", count.Of(e.spans, "span"), e.message)
 }
 
 // field returns the value of a field of an encoded message: bytes or a number.

@@ -18,24 +18,43 @@ import (
 )
 
 func TestNewClient_InvalidEnvironment_ErrorNamesVariableAndRemedy(t *testing.T) {
-	empty := filepath.Join(t.TempDir(), "empty.crt")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct{ name, value, want string }{
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "OTEL_EXPORTER_OTLP_ENDPOINT: \"collector:4318\" is not the URL"},
 		{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=1,secret", "OTEL_EXPORTER_OTLP_TRACES_HEADERS: entry 2"},
 		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "OTEL_EXPORTER_OTLP_TIMEOUT: \"10s\""},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "set it to gzip or none"},
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "set it to http/protobuf"},
-		{"OTEL_EXPORTER_OTLP_CERTIFICATE", empty, "contains no CA certificate"},
-		{"OTEL_EXPORTER_OTLP_CERTIFICATE", empty + "x", "set it to a file"},
-		{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", empty, "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and its key"},
 	} {
 		t.Run(c.name+" "+c.want, func(t *testing.T) {
 			t.Setenv(c.name, c.value)
 			_, err := newClient("")
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("the error is %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A batch is sent when the files are usable, so that a certificate may also be issued after the start.
+func TestUpload_UnusableFiles_ErrorNamesVariableAndRemedy(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.crt")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, value, want string }{
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE", empty, empty + " is empty; put the certificate there, in PEM form"},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE", empty + "x", "no such file or directory; set it to a file"},
+		{"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", empty, "only one of OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_KEY is set"},
+	} {
+		t.Run(c.name+" "+c.want, func(t *testing.T) {
+			t.Setenv(c.name, c.value)
+			uploader, err := newClient("https://127.0.0.1:1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			if err := uploader.UploadTraces(ctx, nil); err == nil || !strings.Contains(err.Error(), c.name) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v, want %q", err, c.want)
 			}
 		})

@@ -4,6 +4,7 @@
 package tracing
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,11 +13,14 @@ import (
 	"net/textproto"
 	neturl "net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
 )
 
 const (
@@ -57,13 +61,7 @@ func newClient(endpoint string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	security, err := readTLS()
-	if err != nil {
-		return nil, err
-	}
-	c := &client{url: url, headers: headers, http: &http.Client{Timeout: timeout, CheckRedirect: noRedirect, Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
-	}}}
+	c := &client{url: url, headers: headers, timeout: timeout}
 	switch name, value := variable("COMPRESSION"); value {
 	case "gzip":
 		c.gzip = true
@@ -135,28 +133,46 @@ func readTimeout() (time.Duration, error) {
 	return time.Duration(n) * time.Millisecond, nil
 }
 
-// readTLS reads the CA certificates, and the client certificate with its key.
-func readTLS() (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12}
+// security is the content of the files with certificates. A part is nil if the environment names no file.
+type security struct {
+	cas *x509.CertPool
+	own []tls.Certificate
+}
+
+// readSecurity reads the CA certificates, and the client certificate with its key.
+func readSecurity() (s security, err error) {
 	if name, path := variable("CERTIFICATE"); path != "" {
-		data, err := os.ReadFile(path) //nolint:gosec // the file that the user names
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w; set it to a file with CA certificates", name, err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s: %s contains no CA certificate in PEM form", name, path)
+		if s.cas, err = config.ReadCAs(path); err != nil {
+			return security{}, fmt.Errorf("%s: %w; set it to a file with CA certificates", name, err)
 		}
 	}
-	name, certificate := variable("CLIENT_CERTIFICATE")
-	_, key := variable("CLIENT_KEY")
-	if certificate == "" && key == "" {
-		return out, nil
+	certName, cert := variable("CLIENT_CERTIFICATE")
+	keyName, key := variable("CLIENT_KEY")
+	if cert == "" && key == "" {
+		return s, nil
 	}
-	pair, err := tls.LoadX509KeyPair(certificate, key)
+	if cert == "" || key == "" {
+		return security{}, fmt.Errorf("only one of %s and %s is set; set both to files that belong together", certName, keyName)
+	}
+	pair, err := config.ReadKeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("%s and its key: %w; set both to files that belong together", name, err)
+		return security{}, fmt.Errorf("%s and %s: %w", certName, keyName, err)
 	}
-	out.Certificates = []tls.Certificate{pair}
-	return out, nil
+	s.own = []tls.Certificate{pair}
+	return s, nil
+}
+
+// equal reports whether two contents have the same certificates.
+func (s security) equal(other security) bool {
+	return s.cas.Equal(other.cas) && slices.EqualFunc(s.own, other.own, func(a, b tls.Certificate) bool {
+		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	})
+}
+
+// connector returns a client of HTTP that uses the certificates.
+func (s security) connector(timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, CheckRedirect: noRedirect, Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cas, Certificates: s.own},
+	}}
 }

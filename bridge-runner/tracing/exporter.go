@@ -28,8 +28,8 @@ import (
 type Counts struct {
 	// Exported is the number of spans that a receiver has accepted.
 	Exported atomic.Uint64
-	// TooManyOpen is the number of messages that were to be traced while too many other spans were
-	// open. QueueFull is the number of spans for which the queue had no room, and ExportFailed the
+	// TooManyOpen is the number of messages that were to be traced while there was no room for another
+	// open span. QueueFull is the number of spans for which the queue had no room, and ExportFailed the
 	// number of spans that no receiver has accepted.
 	TooManyOpen, QueueFull, ExportFailed atomic.Uint64
 }
@@ -49,11 +49,10 @@ type exporter struct {
 	users int
 	// all samples each span that is started. byEnvironment uses OTEL_TRACES_SAMPLER.
 	all, byEnvironment *sdktrace.TracerProvider
-	// open is the number of spans of messages that have not ended, at most maxOpen. A message may wait
-	// for hours, and its span needs more memory than a small message.
-	open    atomic.Int64
-	maxOpen int64
-	counts  *Counts
+	// open bounds the spans that have not ended. A message may wait for hours, and its span needs more memory
+	// than a small message.
+	open   *budget
+	counts *Counts
 }
 
 // newExporter returns an exporter. It does not connect before the first span.
@@ -72,15 +71,13 @@ func newExporter(endpoint string, counts *Counts, log *slog.Logger) (*exporter, 
 	if err != nil { // a part of the environment is invalid; the rest is used
 		log.Warn("a part of the resource of spans is left out; correct OTEL_RESOURCE_ATTRIBUTES", "error", err)
 	}
-	waiting, size := &atomic.Int64{}, queueSize()
+	size := queueSize()
+	waiting := newBudget(size)
 	counting := &counting{SpanExporter: encoder, counts: counts, waiting: waiting, log: log, endpoint: endpoint}
-	queue := &queue{
-		SpanProcessor: sdktrace.NewBatchSpanProcessor(counting, sdktrace.WithMaxQueueSize(size)),
-		counts:        counts, waiting: waiting, size: int64(size),
-	}
+	queue := &queue{SpanProcessor: sdktrace.NewBatchSpanProcessor(counting, sdktrace.WithMaxQueueSize(size)), counts: counts, waiting: waiting}
 	to, of := sdktrace.WithSpanProcessor(queue), sdktrace.WithResource(described)
 	return &exporter{
-		endpoint: endpoint, maxOpen: int64(size), counts: counts,
+		endpoint: endpoint, open: newBudget(size), counts: counts,
 		all:           sdktrace.NewTracerProvider(to, of, sdktrace.WithSampler(sdktrace.AlwaysSample())),
 		byEnvironment: sdktrace.NewTracerProvider(to, of),
 	}, nil
@@ -107,7 +104,7 @@ func describeProcess() (*resource.Resource, error) {
 // maxQueue is the largest size of the queue. The SDK allocates the queue at once.
 const maxQueue = 1 << 20
 
-// queueSize returns the largest number of spans that wait to be exported.
+// queueSize returns the largest number of spans that wait to be exported, which is also the largest number of open spans.
 func queueSize() int {
 	n, err := strconv.Atoi(strings.TrimSpace(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE")))
 	if err != nil || n < 1 {
@@ -116,18 +113,14 @@ func queueSize() int {
 	return min(n, maxQueue)
 }
 
-// reserve reports whether the span of a message may be opened. If so, release follows.
-func (e *exporter) reserve() bool {
-	if e.open.Add(1) <= e.maxOpen {
+// reserve reports whether the span of a message with this size may be opened. If so, it must be given back.
+func (e *exporter) reserve(size int64) bool {
+	if e.open.take(1, size) {
 		return true
 	}
-	e.release()
 	e.counts.TooManyOpen.Add(1)
 	return false
 }
-
-// release records that the span of a message has ended.
-func (e *exporter) release() { e.open.Add(-1) }
 
 // tracer returns the tracer that uses the sampler of the environment, or samples everything.
 func (e *exporter) tracer(byEnvironment bool) trace.Tracer {
@@ -151,9 +144,8 @@ func (e *exporter) shutdown(timeout time.Duration) {
 type queue struct {
 	sdktrace.SpanProcessor
 	counts *Counts
-	// waiting is the number of spans in the processor, at most size.
-	waiting *atomic.Int64
-	size    int64
+	// waiting has the spans in the processor.
+	waiting *budget
 }
 
 // OnEnd implements sdktrace.SpanProcessor. It does not block.
@@ -161,8 +153,7 @@ func (q *queue) OnEnd(s sdktrace.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return
 	}
-	if q.waiting.Add(1) > q.size {
-		q.waiting.Add(-1)
+	if !q.waiting.take(1, sizeOf(s)) {
 		q.counts.QueueFull.Add(1)
 		return
 	}
@@ -174,7 +165,7 @@ func (q *queue) OnEnd(s sdktrace.ReadOnlySpan) {
 type counting struct {
 	sdktrace.SpanExporter
 	counts   *Counts
-	waiting  *atomic.Int64
+	waiting  *budget
 	log      *slog.Logger
 	endpoint string
 
@@ -187,7 +178,9 @@ type counting struct {
 func (c *counting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := c.SpanExporter.ExportSpans(ctx, spans)
 	n := len(spans)
-	c.waiting.Add(-int64(n))
+	for _, s := range spans {
+		c.waiting.give(1, sizeOf(s))
+	}
 	failed := 0
 	var partly *rejectedError
 	if errors.As(err, &partly) {

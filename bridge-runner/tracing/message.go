@@ -4,6 +4,7 @@
 package tracing
 
 import (
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -43,8 +44,8 @@ func (d *direction) Start(r *manifest.Rule, in *session.Inbound, m *session.Mess
 	if !d.samples(from.parent) {
 		return nil
 	}
-	template := destinationTemplate(r)
-	more := []attribute.KeyValue{keyRule.String(r.Name), semconv.MessagingDestinationTemplate(template)}
+	template := shorten(destinationTemplate(r))
+	more := []attribute.KeyValue{keyRule.String(shorten(r.Name)), semconv.MessagingDestinationTemplate(template)}
 	if s := in.Session(); s != nil {
 		more = append(more, keySourceServer.String(s.Server()))
 	}
@@ -62,11 +63,8 @@ func (d *direction) Continue(m *session.Message) delivery.Span {
 }
 
 // begin starts the span of a message, and puts its context into the message. It returns nil, and does
-// not change the message, if too many spans are open.
+// not change the message, if there is no room for another open span.
 func (d *direction) begin(name string, from *carried, at time.Time, m *session.Message, more []attribute.KeyValue) delivery.Span {
-	if !d.exporter.reserve() {
-		return nil
-	}
 	more = append(more,
 		semconv.MessagingSystemKey.String("mqtt"),
 		semconv.MessagingOperationName(operation),
@@ -75,21 +73,25 @@ func (d *direction) begin(name string, from *carried, at time.Time, m *session.M
 		keyDirection.String(d.name),
 		keyQoS.Int(int(m.QoS)),
 	)
-	if d.Topics {
-		more = append(more, semconv.MessagingDestinationName(m.Topic))
+	if d.Topics { // a copy, because the topic may be a part of the received packet
+		more = append(more, semconv.MessagingDestinationName(strings.Clone(shorten(m.Topic))))
 	}
 	parent := from.parent
 	if parent.IsValid() {
 		parent = from.context()
 	}
+	size := spanSize + int64(len(name)) + sizeOfState(parent) + sizeOfAttributes(d.bridge) + sizeOfAttributes(more)
+	if !d.exporter.reserve(size) {
+		return nil
+	}
 	span := d.start(parent, name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(at),
 		trace.WithAttributes(d.bridge...), trace.WithAttributes(more...))
 	if span == nil {
-		d.exporter.release()
+		d.exporter.open.give(1, size)
 		return nil
 	}
 	m.Properties = inject(m.Properties, span.SpanContext(), parent.IsValid())
-	return &messageSpan{span: span, exporter: d.exporter, acknowledged: m.QoS > 0}
+	return &messageSpan{openSpan{Span: span, budget: d.exporter.open, spans: 1, bytes: size}, m.QoS > 0}
 }
 
 // destinationTemplate returns a text that stands for all topics under which a rule publishes: its
@@ -103,39 +105,37 @@ func destinationTemplate(r *manifest.Rule) string {
 
 // messageSpan is the span of a message. It implements delivery.Span.
 type messageSpan struct {
-	span     trace.Span
-	exporter *exporter
+	openSpan
 	// acknowledged says that the destination acknowledges the message, because its QoS is not 0.
 	acknowledged bool
 }
 
 func (s *messageSpan) Written(server string, again bool) {
-	s.span.AddEvent("written", trace.WithAttributes(keyServer.String(server), keyAgain.Bool(again)))
+	s.event("written", []attribute.KeyValue{keyServer.String(server), keyAgain.Bool(again)})
 }
 
 func (s *messageSpan) Refused(server string, why error) {
-	s.span.AddEvent("refused", trace.WithAttributes(keyServer.String(server), keyMessage.String(explain(why))))
+	s.event("refused", []attribute.KeyValue{keyServer.String(server), keyMessage.String(explain(why))})
 }
 
 func (s *messageSpan) End(o delivery.Outcome) {
-	s.span.SetAttributes(keyOutcome.String(string(o.Result)))
+	s.SetAttributes(keyOutcome.String(string(o.Result)))
 	switch o.Result {
 	case delivery.ResultDelivered:
 		if s.acknowledged {
-			s.span.AddEvent("acknowledged")
+			s.AddEvent("acknowledged")
 		}
-		s.span.SetAttributes(keyServer.String(o.Server))
+		s.SetAttributes(keyServer.String(o.Server))
 	case delivery.ResultDropped, delivery.ResultDeadLetter:
-		s.span.SetAttributes(semconv.ErrorTypeKey.String(o.Cause))
+		s.SetAttributes(semconv.ErrorTypeKey.String(o.Cause))
 		description := o.Cause
 		if o.Err != nil {
 			description += ": " + explain(o.Err)
 		}
-		s.span.SetStatus(codes.Error, shorten(description))
+		s.SetStatus(codes.Error, shorten(description))
 	case delivery.ResultStored, delivery.ResultLeft:
 	}
-	s.span.End()
-	s.exporter.release()
+	s.end()
 }
 
 // explain returns the message of an error as users see it.

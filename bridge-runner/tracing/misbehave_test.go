@@ -4,9 +4,12 @@
 package tracing
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/delivery"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 )
 
@@ -169,4 +173,93 @@ func TestExport_PartialSuccess_CountsOnlyTheRejectedSpans(t *testing.T) {
 	}
 	w.process.Shutdown(eventTimeout)
 	w.counted(2, 0, 1)
+}
+
+// The spans of messages that wait, and the spans that wait for the export, have together a bound in bytes.
+func TestStart_LargeTextsEverywhere_UsesBoundedMemory(t *testing.T) {
+	const spans = 256
+	w := newWorld(t, "OTEL_BSP_MAX_QUEUE_SIZE", fmt.Sprint(spans))
+	s := w.settings()
+	s.Topics = true
+	w.bridge.Apply(s)
+	w.receiver.Hang(true)
+	d := w.bridge.Direction("localToRemote")
+	long := rule(t, strings.Repeat("x/", 250)+"#", "")
+	why := errors.New(strings.Repeat("refused ", 8000))
+	state := "a=" + strings.Repeat("x", 250)
+	for i := range 31 {
+		state += fmt.Sprintf(",k%d=%s", i, strings.Repeat("x", 250))
+	}
+	before := heap()
+	for range 2 { // of the first ones, some are open spans, and of the second ones, some wait for the export
+		var open []delivery.Span
+		for i := range 4 * spans {
+			packet := strings.Repeat(fmt.Sprint(i%10), 65_000) // the topic is a part of the packet
+			p := properties(propertyParent, sampled)
+			if i%2 == 0 {
+				p = properties(propertyParent, sampled, propertyState, state)
+			}
+			in, m := message(packet[:60_000], p)
+			span := d.Start(long, in, m)
+			if span == nil {
+				continue
+			}
+			for range 200 {
+				span.Refused("primary", why)
+			}
+			open = append(open, span)
+		}
+		if len(open) < spans/10 {
+			t.Errorf("%d messages are traced", len(open))
+		}
+		if used := heap() - before; used > 2*spans*bytesPerSpan {
+			t.Errorf("open spans and waiting spans use %d KiB, more than %d KiB", used>>10, 2*spans*bytesPerSpan>>10)
+		}
+		for _, span := range open {
+			span.End(delivery.Outcome{Result: delivery.ResultDelivered, Server: "primary"})
+		}
+	}
+	if w.process.TooManyOpen.Load() == 0 {
+		t.Error("no message is counted for which there was no room")
+	}
+	w.receiver.Hang(false)
+	exported := w.receiver.Wait("", 1, eventTimeout)[0]
+	if n := len(exported.Attributes["messaging.destination.name"]); n != maxText {
+		t.Errorf("the topic of a span has %d bytes, want %d", n, maxText)
+	}
+	eventually(t, func() error {
+		e := w.bridge.tracer().exporter
+		if open := e.open; open.spans.Load() != 0 || open.bytes.Load() != 0 {
+			return fmt.Errorf("%d spans with %d bytes are open", open.spans.Load(), open.bytes.Load())
+		}
+		return nil
+	})
+}
+
+// heap returns the size of the objects that are in use, in bytes.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // finalizers and pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// The span of a long outage keeps its end, and says how much it leaves out.
+func TestSide_ManyFailedAttempts_KeepsTheEnd(t *testing.T) {
+	w := newWorld(t)
+	w.bridge.Apply(w.settings())
+	s := w.bridge.Observer("remote", []string{"primary"}, &calls{})
+	at := time.Now()
+	s.Connected(0, at)
+	s.Lost(0, refusedConnection, 0, at)
+	const attempts = maxEvents + 40
+	for range attempts {
+		s.Failed(0, refusedConnection, at)
+	}
+	s.Connected(0, at)
+	got := w.receiver.Wait("switch remote", 1, eventTimeout)[0]
+	if n := len(got.Events); n != maxEvents+1 || got.Events[n-1].Name != "connected" || got.Attributes["mqttbridge.events_left_out"] != "40" {
+		t.Errorf("%d events, the last one %s, left out: %s", n, got.Events[n-1].Name, got.Attributes["mqttbridge.events_left_out"])
+	}
 }

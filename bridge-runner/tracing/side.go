@@ -31,7 +31,7 @@ type Side struct {
 	active string
 	// outage is the span of the loss of a server, until another one is in use. It is nil if there is
 	// none, or if tracing was off.
-	outage trace.Span
+	outage *openSpan
 }
 
 // Observer returns an observer that makes the spans of a side, and passes all calls on to next. servers
@@ -71,8 +71,9 @@ func (s *Side) Lost(server int, why *diagnosis.Problem, silent time.Duration, at
 func (s *Side) Failed(server int, why *diagnosis.Problem, at time.Time) {
 	s.mu.Lock()
 	if s.outage != nil {
-		s.outage.AddEvent("connection failed", trace.WithTimestamp(at), trace.WithAttributes(
-			keyServer.String(s.servers[server]), keyReason.String(why.Reason), keyMessage.String(shorten(why.Message))))
+		s.outage.event("connection failed", []attribute.KeyValue{
+			keyServer.String(s.servers[server]), keyReason.String(why.Reason), keyMessage.String(shorten(why.Message)),
+		}, trace.WithTimestamp(at))
 	}
 	s.mu.Unlock()
 	s.Observer.Failed(server, why, at)
@@ -100,7 +101,7 @@ func (s *Side) Switched(server int, how connector.Switch, at time.Time) {
 		span := s.startLocked(t, at.Add(-how.Interruption), keyFrom.String(from), keyTo.String(s.active), keyReason.String(how.Reason),
 			keyDrained.Int(how.Drained), keyResent.Int(how.Resent))
 		if span != nil {
-			span.End(trace.WithTimestamp(at))
+			span.end(trace.WithTimestamp(at))
 		}
 	}
 	s.mu.Unlock()
@@ -115,15 +116,19 @@ func (s *Side) End() {
 }
 
 // startLocked starts the span of a switch. It returns nil if it is not sampled.
-func (s *Side) startLocked(t *tracer, at time.Time, attributes ...attribute.KeyValue) trace.Span {
-	return t.start(trace.SpanContext{}, "switch "+s.name, trace.WithSpanKind(trace.SpanKindInternal), trace.WithTimestamp(at),
+func (s *Side) startLocked(t *tracer, at time.Time, attributes ...attribute.KeyValue) *openSpan {
+	span := t.start(trace.SpanContext{}, "switch "+s.name, trace.WithSpanKind(trace.SpanKindInternal), trace.WithTimestamp(at),
 		trace.WithAttributes(t.bridge...), trace.WithAttributes(keySide.String(s.name)), trace.WithAttributes(attributes...))
+	if span == nil {
+		return nil
+	}
+	return &openSpan{Span: span, budget: t.exporter.open}
 }
 
 // endLocked ends the span of an outage, if there is one.
 func (s *Side) endLocked(at time.Time) {
 	if s.outage != nil {
-		s.outage.End(trace.WithTimestamp(at))
+		s.outage.end(trace.WithTimestamp(at))
 		s.outage = nil
 	}
 }

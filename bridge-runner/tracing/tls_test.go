@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
@@ -82,6 +83,57 @@ func TestExport_TLS_VerifiesTheReceiverAndShowsTheClientCertificate(t *testing.T
 			}
 		})
 	}
+}
+
+// A new authority issues the certificates of the receiver and of the runner, without a restart.
+func TestExport_FilesChange_NextExportUsesThem(t *testing.T) {
+	w := newWorld(t)
+	paths := map[string]string{}
+	for _, variable := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		paths[variable] = write(t, nil)
+		t.Setenv("OTEL_EXPORTER_OTLP_"+variable, paths[variable])
+	}
+	var clients atomic.Pointer[x509.CertPool] // the authority of clients
+	var own atomic.Pointer[tls.Certificate]   // of the receiver
+	var handshakes atomic.Int32
+	receiver := otlptest.StartTLS(t, &tls.Config{
+		MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAnyClientCert,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own.Load(), nil },
+		VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+			handshakes.Add(1)
+			cert, err := x509.ParseCertificate(raw[0])
+			if err == nil {
+				_, err = cert.Verify(x509.VerifyOptions{Roots: clients.Load(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+			}
+			return err
+		},
+	})
+	renew := func() {
+		t.Helper()
+		pki := mqtttest.NewPKI(t)
+		client, server, pool := pki.Client("bridge"), pair(t, pki.Server()), x509.NewCertPool()
+		pool.AppendCertsFromPEM(pki.CA)
+		own.Store(&server)
+		clients.Store(pool)
+		for variable, data := range map[string][]byte{"CERTIFICATE": pki.CA, "CLIENT_CERTIFICATE": client.Cert, "CLIENT_KEY": client.Key} {
+			if err := os.WriteFile(paths[variable], data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	renew()
+	w.bridge.Apply(&Settings{Endpoint: receiver.URL(), PerMillion: million})
+	for n := range 3 {
+		for range 2 { // the second export uses the connection of the first one
+			w.forward("up/t", nil)
+			receiver.Wait("forward up/#", len(receiver.Spans(""))+1, eventTimeout)
+		}
+		if got := int(handshakes.Load()); got != n+1 {
+			t.Errorf("%d connections with client certificates after %d changes, want %d", got, n, n+1)
+		}
+		renew()
+	}
+	w.counted(6, 0, 0)
 }
 
 func TestExport_PlainAndTLSMixed_FailsAndSaysWhy(t *testing.T) {

@@ -74,14 +74,14 @@ func fleetMessages(l *layout) {
 
 func fleetOperator(l *layout) {
 	l.graph("Passes", "Passes of the operator over bridges, by result.", unitNone,
-		query{`sum by (result) (rate(controller_runtime_reconcile_total{controller="mqttbridge"}[$__rate_interval]))`, "{{result}}"})
+		query{`sum by (result) (rate(controller_runtime_reconcile_total{controller="mqttbridge"}[$__rate_interval])) > 0`, "{{result}}"})
 	l.graph("Duration of a pass", "", unitSeconds,
 		query{quantile("0.99", "controller_runtime_reconcile_time_seconds", `{controller="mqttbridge"}`), "99 %"})
 	l.graph("Bridges that wait for a pass", "", unitNone, query{`sum by (controller) (workqueue_depth{controller="mqttbridge"})`, "{{controller}}"})
 	l.graph("Roll-out", "Bridges in a roll-out of a new version.", unitNone, query{`max by (state) (mqttbridge_operator_rollout_bridges)`, "{{state}}"})
 	l.graph("Memory of the operator", "", unitBytes, query{`process_resident_memory_bytes and on (namespace, pod) mqttbridge_operator_build_info`, "{{pod}}"})
 	l.graph("Requests of the operator to the API server", "", unitNone,
-		query{`sum by (method, code) (rate(rest_client_requests_total[$__rate_interval]) and on (namespace, pod) mqttbridge_operator_build_info)`, "{{method}} {{code}}"})
+		query{`sum by (method, code) (rate(rest_client_requests_total[$__rate_interval]) and on (namespace, pod) mqttbridge_operator_build_info) > 0`, "{{method}} {{code}}"})
 	l.table("Versions of the operator", "", unitNone, "replicas", `count by (version, revision) (mqttbridge_operator_build_info)`, "version", "revision")
 	l.table("Versions of the runners", "", unitNone, "runners", `count by (version, revision) (mqttbridge_build_info{namespace=~"$namespace"})`, "version", "revision")
 }

@@ -64,7 +64,7 @@ func oneMessages(l *layout) {
 	l.graph("Messages that were sent again", "After the loss of a connection, by the bridge or by the source.", unitMessages,
 		query{rate("direction", "mqttbridge_messages_resent_total"), "by the bridge, {{direction}}"},
 		query{rate("direction", "mqttbridge_messages_redelivered_total"), "by the source, {{direction}}"})
-	l.graph("Messages of each rule", "", unitMessages, query{rate("direction, rule, result", "mqttbridge_rule_messages_total"), "{{direction}} {{rule}} {{result}}"})
+	l.graph("Messages of each rule", "", unitMessages, query{rate("direction, rule, result", "mqttbridge_rule_messages_total") + " > 0", "{{direction}} {{rule}} {{result}}"})
 	l.graph("Messages in memory", "", unitNone,
 		query{latest("direction", "mqttbridge_held_messages"), "not acknowledged, {{direction}}"},
 		query{latest("direction", "mqttbridge_inflight_messages"), "in flight, {{direction}}"})
@@ -88,12 +88,12 @@ func oneConnections(l *layout) {
 		query{`histogram_quantile(0.9, sum by (side, le) (increase(` + of("mqttbridge_loss_silence_seconds_bucket", "") + `[1h])))`, "silence before the loss, {{side}}"})
 	l.graph("Failed attempts to connect", "", unitNone, query{rate("side, server, reason", "mqttbridge_connection_failures_total") + " > 0", "{{side}} {{server}} {{reason}}"})
 	l.graph("Probes", "Of servers that are not in use.", unitNone, query{rate("side, server, result", "mqttbridge_probes_total") + " > 0", "{{side}} {{server}} {{result}}"})
-	l.graph("TLS handshakes", "", unitNone, query{rate("side, server, kind", "mqttbridge_tls_handshakes_total"), "{{side}} {{server}} {{kind}}"})
+	l.graph("TLS handshakes", "", unitNone, query{rate("side, server, kind", "mqttbridge_tls_handshakes_total") + " > 0", "{{side}} {{server}} {{kind}}"})
 	l.graph("Duration of TLS handshakes", "", unitSeconds,
 		query{`histogram_quantile(0.9, sum by (side, kind, le) (increase(` + of("mqttbridge_tls_handshake_duration_seconds_bucket", "") + `[1h])))`, "{{side}} {{kind}}"})
 	l.table("Certificates", "", unitSeconds, "expires in",
 		"min by (side, server, kind) ("+of("mqttbridge_certificate_expiry_timestamp_seconds", "")+") - time()", "side", "server", "kind")
-	l.graph("Violations of the protocol", "", unitNone, query{rate("side, kind", "mqttbridge_protocol_faults_total"), "{{side}} {{kind}}"})
+	l.graph("Violations of the protocol", "", unitNone, query{rate("side, kind", "mqttbridge_protocol_faults_total") + " > 0", "{{side}} {{kind}}"})
 }
 
 func oneRunners(l *layout) {
@@ -106,12 +106,12 @@ func oneRunners(l *layout) {
 		query{of("mqttbridge_member_warm", ""), "{{pod}} can start at once"},
 		query{of("mqttbridge_member_peer_connected", ""), "{{pod}} is connected to the other"})
 	l.graph("Takeovers", "Per hour, without the start of a runner.", unitNone,
-		query{"sum by (pod, cause) (increase(" + of("mqttbridge_member_activations_total", `, cause!="Started"`) + "[1h]))", "{{pod}} {{cause}}"})
+		query{"sum by (pod, cause) (increase(" + of("mqttbridge_member_activations_total", `, cause!="Started"`) + "[1h])) > 0", "{{pod}} {{cause}}"})
 	l.graph("Interruption by takeovers", "Mean time without an active runner, since the start of each runner.", unitSeconds,
 		query{"sum by (pod, cause) (" + of("mqttbridge_member_gap_seconds_sum", "") + ") / sum by (pod, cause) (" + of("mqttbridge_member_gap_seconds_count", "") + ")", "{{pod}} {{cause}}"})
 	l.graph("Spans", "OpenTelemetry spans of the runners, with spec.tracing.", unitMessages,
 		query{"sum by (pod) (rate(" + of("mqttbridge_spans_exported_total", "") + "[$__rate_interval]))", "{{pod}} exported"},
-		query{"sum by (pod, cause) (rate(" + of("mqttbridge_spans_dropped_total", "") + "[$__rate_interval]))", "{{pod}} dropped, {{cause}}"})
+		query{"sum by (pod, cause) (rate(" + of("mqttbridge_spans_dropped_total", "") + "[$__rate_interval])) > 0", "{{pod}} dropped, {{cause}}"})
 	l.table("Versions", "The number of settings that each runner ignores, because its version does not know them.", unitNone, "ignored fields",
 		"max by (pod, version, revision) ("+of("mqttbridge_ignored_fields", "")+" * on (namespace, pod) group_left (version, revision) mqttbridge_build_info)",
 		"pod", "version", "revision")

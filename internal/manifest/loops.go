@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // Loop is a sequence of rules by which a message comes back to the topic that it started
@@ -36,7 +37,7 @@ func (l *Loop) String() string {
 	var b strings.Builder
 	for i, s := range l.steps {
 		if i == maxNamedSteps {
-			fmt.Fprintf(&b, ", and so on through %d more rules", len(l.steps)-maxNamedSteps)
+			b.WriteString(", and so on through " + count.Of(len(l.steps)-maxNamedSteps, "more rule"))
 			break
 		}
 		if i > 0 {

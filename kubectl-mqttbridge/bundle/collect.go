@@ -6,16 +6,20 @@ package bundle
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/fleet"
 )
@@ -33,11 +37,20 @@ type Options struct {
 	Now     time.Time
 }
 
-// operatorLabels select the pods and the Deployment of the operator.
-const operatorLabels = "app.kubernetes.io/name=mqttbridge-operator"
+// operatorSelectors select the pods and the Deployments of operators. The labels of the first selector do
+// not depend on the names that the user of the chart chooses. Operators of earlier versions have the label
+// of the second one.
+var operatorSelectors = []string{
+	"app.kubernetes.io/part-of=mqttbridge,app.kubernetes.io/component=operator",
+	"app.kubernetes.io/name=mqttbridge-operator",
+}
 
-// defaultOperatorNamespace is the namespace in the documentation.
-const defaultOperatorNamespace = "mqttbridge-system"
+const (
+	// defaultOperatorNamespace is the namespace in the documentation.
+	defaultOperatorNamespace = "mqttbridge-system"
+	// operatorContainer is the name of the container of the operator.
+	operatorContainer = "manager"
+)
 
 type collector struct {
 	*Bundle
@@ -101,36 +114,106 @@ func (c *collector) versions(ctx context.Context) {
 
 // operator adds the Deployments, the pods, the events and the logs of the operators.
 func (c *collector) operator(ctx context.Context) {
-	core, apps := c.client.Kube.CoreV1(), c.client.Kube.AppsV1()
-	selected := metav1.ListOptions{LabelSelector: operatorLabels}
 	namespace := c.options.OperatorNamespace
-	pods, err := core.Pods(namespace).List(ctx, selected)
+	pods, err := c.operatorPods(ctx, namespace)
 	if err != nil && namespace == "" {
 		namespace = defaultOperatorNamespace
-		pods, err = core.Pods(namespace).List(ctx, selected)
+		pods, err = c.operatorPods(ctx, namespace)
 	}
 	if err != nil {
 		c.miss("operator", cluster.Explain(err, "list", "pods", namespace))
 		return
 	}
-	if len(pods.Items) == 0 {
-		c.miss("operator", errors.New("no pod has the label "+operatorLabels))
+	if len(pods) == 0 {
+		c.miss("operator", fmt.Errorf("no pod has the labels %s", strings.Join(operatorSelectors, ", or ")))
 	}
-	namespaces := map[string]bool{}
-	for i := range pods.Items {
-		pod := &pods.Items[i]
+	namespaces, leaseNamespaces := map[string]bool{}, map[string]bool{}
+	for i := range pods {
+		pod := &pods[i]
 		namespaces[pod.Namespace] = true
-		c.pod(ctx, fmt.Sprintf("operator/%s/pods/%s", pod.Namespace, pod.Name), pod, "manager")
+		leaseNamespaces[leaseNamespace(pod)] = true
+		c.pod(ctx, fmt.Sprintf("operator/%s/pods/%s", pod.Namespace, pod.Name), pod, operatorContainer)
 	}
 	for n := range namespaces {
 		path := "operator/" + n
 		c.names = append(c.names, n)
-		deployments, err := apps.Deployments(n).List(ctx, selected)
+		deployments, err := c.operatorDeployments(ctx, n)
 		c.listed(path+"/deployments.yaml", deployments, cluster.Explain(err, "list", "deployments", n))
-		leases, err := c.client.Kube.CoordinationV1().Leases(n).List(ctx, metav1.ListOptions{})
-		c.listed(path+"/leases.yaml", leases, cluster.Explain(err, "list", "leases", n))
-		c.events(ctx, path+"/events.txt", n, func(*corev1.Event) bool { return true })
+		c.events(ctx, path+"/events.txt", n, func(e *corev1.Event) bool { return aboutOperator(e, deployments) })
 	}
+	for n := range leaseNamespaces {
+		leases, err := c.client.Kube.CoordinationV1().Leases(n).List(ctx, metav1.ListOptions{})
+		if err == nil {
+			leases.Items = slices.DeleteFunc(leases.Items, func(l coordinationv1.Lease) bool { return !isOperatorLease(l.Name) })
+		}
+		c.listed("operator/"+n+"/leases.yaml", leases, cluster.Explain(err, "list", "leases", n))
+	}
+}
+
+// operatorPods returns the pods of the operators in a namespace, or in all namespaces if it is empty.
+func (c *collector) operatorPods(ctx context.Context, namespace string) (pods []corev1.Pod, err error) {
+	seen := map[types.UID]bool{}
+	for _, selector := range operatorSelectors {
+		list, err := c.client.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			if pod := &list.Items[i]; !seen[pod.UID] {
+				seen[pod.UID] = true
+				pods = append(pods, *pod)
+			}
+		}
+	}
+	return pods, nil
+}
+
+// operatorDeployments returns the Deployments of the operators in a namespace.
+func (c *collector) operatorDeployments(ctx context.Context, namespace string) (*appsv1.DeploymentList, error) {
+	out, seen := &appsv1.DeploymentList{}, map[types.UID]bool{}
+	for _, selector := range operatorSelectors {
+		list, err := c.client.Kube.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		if err != nil {
+			return out, err
+		}
+		for i := range list.Items {
+			if d := &list.Items[i]; !seen[d.UID] {
+				seen[d.UID] = true
+				out.Items = append(out.Items, *d)
+			}
+		}
+	}
+	return out, nil
+}
+
+// aboutOperator reports whether an event is about one of the operators' Deployments, their pods or a
+// Lease that they compete for. Other programs may run in the same namespace.
+func aboutOperator(e *corev1.Event, operators *appsv1.DeploymentList) bool {
+	of := &e.InvolvedObject
+	if of.Kind == "Lease" {
+		return isOperatorLease(of.Name)
+	}
+	return slices.ContainsFunc(operators.Items, func(d appsv1.Deployment) bool {
+		return of.Kind == "PodDisruptionBudget" && of.Name == d.Name || cluster.AboutDeployment(e, d.Name)
+	})
+}
+
+// isOperatorLease reports whether operators compete for a Lease of this name. An operator with a class
+// puts the class in front.
+func isOperatorLease(name string) bool {
+	return name == manifest.OperatorLease || strings.HasSuffix(name, "."+manifest.OperatorLease)
+}
+
+// leaseNamespace returns the namespace of the Lease that the pod of an operator competes for.
+func leaseNamespace(pod *corev1.Pod) string {
+	for i := range pod.Spec.Containers {
+		for _, arg := range pod.Spec.Containers[i].Args {
+			if namespace, ok := strings.CutPrefix(arg, "--leader-election-namespace="); ok {
+				return namespace
+			}
+		}
+	}
+	return pod.Namespace
 }
 
 // listed adds the answer to a request, or the error.
@@ -170,8 +253,14 @@ func (c *collector) bridge(ctx context.Context, b *v1alpha1.MQTTBridge) fleet.Br
 	c.names = append(c.names, b.Namespace, b.Name, v1alpha1.ChildName(b.Name))
 	c.names = append(append(c.names, b.Spec.Local.ServerNames()...), b.Spec.Remote.ServerNames()...)
 	c.addObject(path+"/bridge.yaml", b)
-	c.children(ctx, path, b)
-	c.events(ctx, path+"/events.txt", b.Namespace, func(e *corev1.Event) bool { return cluster.AboutBridge(e, b.Name) })
+	foreign := c.children(ctx, path, b)
+	c.events(ctx, path+"/events.txt", b.Namespace, func(e *corev1.Event) bool {
+		kind := e.InvolvedObject.Kind
+		if kind == "ReplicaSet" || kind == "Pod" {
+			kind = "Deployment"
+		}
+		return cluster.AboutBridge(e, b.Name) && !slices.Contains(foreign, kind)
+	})
 
 	state := fleet.Of(b)
 	sample, err := c.client.Sample(ctx, b)
@@ -211,23 +300,34 @@ func (c *collector) bridge(ctx context.Context, b *v1alpha1.MQTTBridge) fleet.Br
 	return state
 }
 
-// children adds the child objects of a bridge. Of the ConfigMap, only the manifest remains.
-func (c *collector) children(ctx context.Context, path string, b *v1alpha1.MQTTBridge) {
+// children adds the child objects of a bridge. Of the ConfigMap, only the manifest remains. foreign are the
+// kinds of the objects that have the name of a child and are not the operator's.
+func (c *collector) children(ctx context.Context, path string, b *v1alpha1.MQTTBridge) (foreign []string) {
 	kube, name, n := c.client.Kube, v1alpha1.ChildName(b.Name), b.Namespace
 	get := metav1.GetOptions{}
+	add := func(kind, resource string, object metav1.Object, err error) {
+		file := path + "/" + strings.ToLower(kind) + ".yaml"
+		if err == nil && object.GetLabels()["app.kubernetes.io/managed-by"] != "mqttbridge-operator" {
+			foreign = append(foreign, kind)
+			c.miss(file, fmt.Errorf("the %s %s/%s is not of the operator, and is left out", kind, n, name))
+			return
+		}
+		c.listed(file, object, cluster.Explain(err, "get", resource, n))
+	}
 	deployment, err := kube.AppsV1().Deployments(n).Get(ctx, name, get)
-	c.listed(path+"/deployment.yaml", deployment, cluster.Explain(err, "get", "deployments", n))
+	add("Deployment", "deployments", deployment, err)
 	configMap, err := kube.CoreV1().ConfigMaps(n).Get(ctx, name, get)
-	c.listed(path+"/configmap.yaml", configMap, cluster.Explain(err, "get", "configmaps", n))
+	add("ConfigMap", "configmaps", configMap, err)
 	claim, err := kube.CoreV1().PersistentVolumeClaims(n).Get(ctx, name, get)
-	c.listed(path+"/persistentvolumeclaim.yaml", claim, cluster.Explain(err, "get", "persistentvolumeclaims", n))
+	add("PersistentVolumeClaim", "persistentvolumeclaims", claim, err)
 	if !b.Spec.HasStandby() {
-		return
+		return foreign
 	}
 	lease, err := kube.CoordinationV1().Leases(n).Get(ctx, name, get)
-	c.listed(path+"/lease.yaml", lease, cluster.Explain(err, "get", "leases", n))
+	add("Lease", "leases", lease, err)
 	budget, err := kube.PolicyV1().PodDisruptionBudgets(n).Get(ctx, name, get)
-	c.listed(path+"/poddisruptionbudget.yaml", budget, cluster.Explain(err, "get", "poddisruptionbudgets", n))
+	add("PodDisruptionBudget", "poddisruptionbudgets", budget, err)
+	return foreign
 }
 
 // pod adds a pod and its logs: of the present container, and of the one before if it has ended.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/fleet"
 )
@@ -116,7 +117,7 @@ func notes(view *fleet.View, failures []error, asked int) []string {
 		}
 	}
 	if others > maxNotes {
-		out = append(out, fmt.Sprintf("%d more runners do not answer", others-maxNotes))
+		out = append(out, "no answer of "+count.Of(others-maxNotes, "more runner"))
 	}
 	if asked == maxAsked && len(view.Bridges) > maxAsked {
 		out = append(out, fmt.Sprintf("rates and backlog of the first %d bridges; select other bridges by -l or -n", maxAsked))

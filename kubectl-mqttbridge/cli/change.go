@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,9 @@ const pollInterval = 500 * time.Millisecond
 // errTimeout is the end of the time of a wait.
 var errTimeout = errors.New("timeout")
 
+// errEnded is the end of a command by the user, after a change.
+var errEnded = errors.New("the command was ended")
+
 // until reads a bridge until check returns true or an error. An outage of the API server does not end
 // the wait.
 func (w *waiting) until(ctx context.Context, client *cluster.Client, namespace, bridge string, check func(*v1alpha1.MQTTBridge) (bool, error)) error {
@@ -51,7 +55,7 @@ func (w *waiting) until(ctx context.Context, client *cluster.Client, namespace, 
 		}
 		if sleep(bounded, pollInterval) != nil {
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return &statusError{timeout, fmt.Errorf("%w before the change is in effect; `%s status %s -n %s` shows the state", errEnded, name, bridge, namespace)}
 			}
 			return &statusError{timeout, fmt.Errorf("not done within %s; `%s status %s -n %s` shows the state", w.timeout, name, bridge, namespace)}
 		}
@@ -113,11 +117,14 @@ func (p *program) setSuspend(ctx context.Context, names []string, suspend bool, 
 	if err != nil {
 		return err
 	}
+	if _, err := client.List(ctx, cluster.Selection{Namespace: namespace, Names: names}); err != nil {
+		return err // a name is wrong, and nothing is changed
+	}
 	generations := make([]int64, len(names))
 	for i, bridge := range names { // all of them first, because each wait takes time
 		b, err := client.Patch(ctx, namespace, bridge, map[string]any{"spec": map[string]any{"suspend": suspend}})
 		if err != nil {
-			return err
+			return incomplete(ctx, err, names[:i], names[i:])
 		}
 		p.warn(b)
 		generations[i] = b.Generation
@@ -125,6 +132,7 @@ func (p *program) setSuspend(ctx context.Context, names []string, suspend bool, 
 	text := map[bool][2]string{
 		true: {"is suspended", "will be suspended"}, false: {"forwards", "will be resumed"},
 	}[suspend]
+	var failures []error
 	for i, bridge := range names {
 		if !w.wait {
 			p.print("%s/%s %s", namespace, bridge, text[1])
@@ -140,10 +148,23 @@ func (p *program) setSuspend(ctx context.Context, names []string, suspend bool, 
 			}
 			return !isSuspended && meta.IsStatusConditionTrue(b.Status.Conditions, v1alpha1.ConditionReady), notApplied(b, generations[i])
 		})
-		if err != nil {
-			return fmt.Errorf("%s/%s: %w", namespace, bridge, err)
+		if err != nil { // the other bridges are changed, too, and have a result
+			failures = append(failures, fmt.Errorf("%s/%s: %w", namespace, bridge, err))
+			continue
 		}
 		p.print("%s/%s %s", namespace, bridge, text[0])
 	}
-	return nil
+	return errors.Join(failures...)
+}
+
+// incomplete adds the names of the bridges that are changed to the error of a change of several bridges. The
+// end by the user is an error, too, because a part of the bridges is changed.
+func incomplete(ctx context.Context, err error, changed, unchanged []string) error {
+	if len(changed) == 0 {
+		return err
+	}
+	if ctx.Err() != nil {
+		err = errEnded
+	}
+	return fmt.Errorf("%w; changed: %s; not changed: %s", err, strings.Join(changed, ", "), strings.Join(unchanged, ", "))
 }

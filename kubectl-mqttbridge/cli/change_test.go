@@ -73,6 +73,58 @@ func TestSuspendAndResume_OfABridge_WaitForTheEffect(t *testing.T) {
 	plugin(t, "suspend", "missing", "-n", s.namespace).want(t, failed, "has no bridge missing")
 }
 
+// TestSuspend_OneNameIsMissing_ChangesNothing has the wrong name last.
+func TestSuspend_OneNameIsMissing_ChangesNothing(t *testing.T) {
+	ns := namespace(t)
+	a := manifestOf(ns, "a", "mqtt://plant.example:1883", "mqtt://cloud.example:1883")
+	create(t, a)
+	for _, command := range []string{"suspend", "resume"} {
+		plugin(t, command, "a", "missing", "-n", ns, "--wait=false").want(t, failed, "has no bridge missing")
+	}
+	if err := server.Client.Get(t.Context(), client.ObjectKeyFromObject(a), a); err != nil {
+		t.Fatal(err)
+	}
+	if a.Spec.Suspend != nil {
+		t.Errorf("suspend of the bridge a is %t", *a.Spec.Suspend)
+	}
+}
+
+func TestSuspend_FailsInBetween_NamesTheChangedBridges(t *testing.T) {
+	ns := namespace(t)
+	for _, name := range []string{"a", "b", "c"} {
+		create(t, manifestOf(ns, name, "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
+	}
+	const user = "user-of-a"
+	patch := rule(v1alpha1.GroupVersion.Group, "patch", "mqttbridges")
+	patch.ResourceNames = []string{"a"}
+	allow(t, ns, user, viewBridges, patch)
+	plugin(t, "suspend", "a", "b", "c", "-n", ns, "--as", user).want(t, failed, "the right to patch mqttbridges in the namespace "+ns+" is missing; changed: a; not changed: b, c")
+}
+
+// The bridge b cannot resume, and the bridge c forwards: its result is printed, too.
+func TestResume_OneBridgeFails_HasTheResultsOfAll(t *testing.T) {
+	ns := namespace(t)
+	ready := []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Forwarding", LastTransitionTime: metav1.Now()}}
+	stalled := []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonInvalidSpec, Message: "spec.x is wrong", LastTransitionTime: metav1.Now()}}
+	for name, conditions := range map[string][]metav1.Condition{"a": ready, "b": stalled, "c": ready} {
+		b := manifestOf(ns, name, "mqtt://plant.example:1883", "mqtt://cloud.example:1883")
+		create(t, b)
+		status := v1alpha1.MQTTBridgeStatus{ObservedGeneration: b.Generation + 1, Conditions: conditions}
+		if err := setStatus(t.Context(), b, &status); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plugin(t, "resume", "a", "b", "c", "-n", ns).want(t, partly, ns+"/a forwards", ns+"/b: the change cannot be applied", ns+"/c forwards")
+}
+
+func TestSuspend_EndedByTheUser_IsNotDone(t *testing.T) {
+	ns := namespace(t)
+	create(t, manifestOf(ns, "a", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	pluginWith(t, ctx, "", "suspend", "a", "-n", ns).want(t, timeout, "the command was ended before the change is in effect")
+}
+
 func TestResume_InvalidSpec_GivesTheReason(t *testing.T) {
 	ns := namespace(t)
 	b := manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883")

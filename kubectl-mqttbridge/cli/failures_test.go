@@ -89,7 +89,7 @@ func TestNotes_ManyFailures_AreSummarized(t *testing.T) {
 	want := []string{
 		"no rates and backlog: the right to get pods/proxy in the namespace n is missing",
 		"no rates and backlog of n/b4: no answer", "no rates and backlog of n/b5: no answer", "no rates and backlog of n/b6: no answer",
-		"3 more runners do not answer",
+		"no answer of 3 more runners",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/bundle"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
 )
@@ -110,6 +111,6 @@ func (r *reportCommand) run(ctx context.Context, names []string) error {
 	if err := errors.Join(collected.Write(file, root), file.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", r.output, err)
 	}
-	r.print("%s: %d bridges", r.output, len(bridges))
+	r.print("%s: %s", r.output, count.Of(len(bridges), "bridge"))
 	return nil
 }

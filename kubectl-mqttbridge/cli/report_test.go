@@ -27,6 +27,12 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+)
+
+const (
+	managedBy    = "app.kubernetes.io/managed-by"
+	operatorName = "mqttbridge-operator"
 )
 
 // secrets are the planted secrets, with the places that hold them.
@@ -188,13 +194,13 @@ func TestReport_PlantedSecrets_AreNotInTheBundle(t *testing.T) {
 	create(t, b.DeepCopy())
 	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "login"}, StringData: map[string]string{"password": s.plant("Secret of the bridge")}})
 	create(t, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "pull"}, StringData: map[string]string{"x": s.plant("Secret of the operator")}})
-	create(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "b-bridge", Annotations: map[string]string{"a": s.plant("annotation of the ConfigMap")}}, Data: map[string]string{
+	create(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "b-bridge", Labels: map[string]string{managedBy: operatorName}, Annotations: map[string]string{"a": s.plant("annotation of the ConfigMap")}}, Data: map[string]string{
 		"bridge.yaml": "spec: {remote: {primary: {url: \"wss://h.example/?q=" + s.plant("manifest of the ConfigMap") + "\"}}}", "other": s.plant("other key of the ConfigMap"),
 	}})
-	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "leader", Annotations: map[string]string{"a": s.plant("annotation of a Lease")}}})
+	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: manifest.OperatorLease, Annotations: map[string]string{"a": s.plant("annotation of a Lease")}}})
 	event(t, ns, "MQTTBridge", "b", v1alpha1.EventAllServersDown, "refused: password="+s.plant("event"), 0)
 
-	labels := map[string]string{"app.kubernetes.io/name": "bridge-runner", "app.kubernetes.io/instance": "b"}
+	labels := map[string]string{"app.kubernetes.io/name": "bridge-runner", "app.kubernetes.io/instance": "b", managedBy: operatorName}
 	pod := deploy(t, ns, "b-bridge", k.node, f.host, labels, spoiledPod(s, "runner", "bridge-runner"))
 	operator := deploy(t, operatorNamespace, "mqttbridge-operator", k.node, f.host, map[string]string{"app.kubernetes.io/name": "mqttbridge-operator"}, spoiledPod(s, "operator", "manager"))
 	if err := server.Client.Get(t.Context(), keyOf(b), b); err != nil {
@@ -213,7 +219,7 @@ func TestReport_PlantedSecrets_AreNotInTheBundle(t *testing.T) {
 	s["planted-in-termination"] = "message of an ended container"
 
 	file := filepath.Join(t.TempDir(), "bundle.tar.gz")
-	plugin(t, "report", "b", "-n", ns, "--operator-namespace", operatorNamespace, "-o", file).want(t, done, file+": 1 bridges")
+	plugin(t, "report", "b", "-n", ns, "--operator-namespace", operatorNamespace, "-o", file).want(t, done, file+": 1 bridge\n")
 	plugin(t, "report", "b", "-n", ns, "-o", file).want(t, failed, "exists; remove it, or name another one by -o")
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -240,11 +246,84 @@ func checkContents(t *testing.T, files map[string]string, bridge, operator, pod,
 		bridge + "/deployment.yaml": "bridge-runner", bridge + "/configmap.yaml": "wss://h.example/?...",
 		pods + "/pod.yaml": "containerStatuses", pods + "/log.txt": "server=cloud-a", pods + "/previous-log.txt": "server=cloud-a",
 		pods + "/metrics.txt": "mqttbridge_messages_forwarded_total", pods + "/status.json": "/status",
-		operator + "/deployments.yaml": "--leader-elect", operator + "/leases.yaml": "leader", operator + "/events.txt": "REASON",
+		operator + "/deployments.yaml": "--leader-elect", operator + "/leases.yaml": manifest.OperatorLease, operator + "/events.txt": "REASON",
 		operator + "/pods/" + operatorPod + "/log.txt": "server=cloud-a",
 	} {
 		if !strings.Contains(files[name], text) {
 			t.Errorf("%s lacks %q:\n%s", name, text, files[name])
+		}
+	}
+}
+
+// The chart gives the operator other names with nameOverride and fullnameOverride.
+func TestReport_OperatorWithAnotherName_IsFound(t *testing.T) {
+	ns, other := namespace(t), namespace(t)
+	create(t, manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
+	labels := map[string]string{
+		"app.kubernetes.io/name": "mqtt", "app.kubernetes.io/instance": "central",
+		"app.kubernetes.io/part-of": "mqttbridge", "app.kubernetes.io/component": "operator",
+	}
+	k := startKubelet(t, "127.0.0.1")
+	pod := deploy(t, ns, "mqtt-central", k.node, "127.0.0.1", labels, corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "i", Args: []string{
+			"--class=edge", "--leader-election-namespace=" + other,
+		}}}},
+	})
+	k.setLog(pod, "the operator runs")
+	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: other, Name: "edge." + manifest.OperatorLease}})
+	r := plugin(t, "report", "-n", ns, "--operator-namespace", ns, "-o", "-")
+	r.want(t, done)
+	files := unpack(t, []byte(r.out))
+	for file, text := range map[string]string{
+		"pods/" + pod + "/log.txt": "the operator runs", "deployments.yaml": "name: mqtt-central",
+	} {
+		if got := files["operator/"+ns+"/"+file]; !strings.Contains(got, text) {
+			t.Errorf("%s lacks %q: %s", file, text, got)
+		}
+	}
+	if got := files["operator/"+other+"/leases.yaml"]; !strings.Contains(got, "edge."+manifest.OperatorLease) {
+		t.Errorf("the Leases are %s", got)
+	}
+}
+
+func TestReport_OtherProgramsInTheNamespaces_AreNotInTheBundle(t *testing.T) {
+	ns := namespace(t)
+	create(t, manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
+	k := startKubelet(t, "127.0.0.1")
+	deploy(t, ns, operatorName, k.node, "127.0.0.1", map[string]string{"app.kubernetes.io/name": operatorName}, corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "i"}}},
+	})
+	event(t, ns, "Pod", operatorName+"-5f6d8c9b7d-x2x4z", "BackOff", "of the operator", 0)
+	event(t, ns, "Lease", manifest.OperatorLease, "LeaderElection", "of the operator's Lease", 0)
+	event(t, ns, "Pod", "shop-0", "BackOff", "foreign event", 0)
+	event(t, ns, "Pod", operatorName+"-metrics-5f6d8c9b7d-x2x4z", "BackOff", "foreign event", 0)
+	event(t, ns, "Deployment", "b-bridge", "ScalingReplicaSet", "foreign event", 0)
+	event(t, ns, "Pod", "b-bridge-5f6d8c9b7d-x2x4z", "BackOff", "foreign event", 0)
+	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "foreign-lease"}})
+	// Objects with the names of child objects that the operator has not created, and does not take over.
+	foreign := metav1.ObjectMeta{Namespace: ns, Name: "b-bridge", Annotations: map[string]string{"kubernetes.io/description": "foreign object"}}
+	labels := map[string]string{"app": "foreign-object"}
+	create(t, &corev1.ConfigMap{ObjectMeta: foreign, Data: map[string]string{"x": "y"}})
+	create(t, &appsv1.Deployment{ObjectMeta: foreign, Spec: appsv1.DeploymentSpec{
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "foreign-object"}}}},
+	}})
+	r := plugin(t, "report", "-n", ns, "--operator-namespace", ns, "-o", "-")
+	r.want(t, done)
+	files := unpack(t, []byte(r.out))
+	if got := files["operator/"+ns+"/events.txt"]; !strings.Contains(got, "of the operator") || !strings.Contains(got, "of the operator's Lease") {
+		t.Errorf("the events of the operator are %s", got)
+	}
+	for name, content := range files {
+		if strings.Contains(content, "foreign event") || strings.Contains(content, "foreign-") {
+			t.Errorf("%s has data of other programs: %s", name, content)
+		}
+	}
+	for _, kind := range []string{"ConfigMap", "Deployment"} {
+		if text := "the " + kind + " " + ns + "/b-bridge is not of the operator"; !strings.Contains(files["missing.txt"], text) {
+			t.Errorf("missing.txt lacks %q: %s", text, files["missing.txt"])
 		}
 	}
 }

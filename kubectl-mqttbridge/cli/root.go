@@ -19,6 +19,7 @@ import (
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
 )
 
@@ -153,7 +154,7 @@ switch is refused, something has no counterpart, a bridge is not ready), 4 not d
 func between(least, most int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < least || most >= 0 && len(args) > most {
-			return usageError("the command needs %s; it has %d arguments: %q", what, len(args), args)
+			return usageError("the command needs %s; it has %s: %q", what, count.Of(len(args), "argument"), args)
 		}
 		return nil
 	}

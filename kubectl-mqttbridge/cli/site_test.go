@@ -265,7 +265,7 @@ func allow(t *testing.T, ns, user string, rules ...rbacv1.PolicyRule) {
 		r := &rules[i]
 		apiserver.Eventually(t, user+" has the rights", func(ctx context.Context) (bool, error) {
 			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: ns, Group: r.APIGroups[0], Resource: r.Resources[0], Verb: r.Verbs[0],
+				Namespace: ns, Group: r.APIGroups[0], Resource: r.Resources[0], Verb: r.Verbs[0], Name: strings.Join(r.ResourceNames, ""),
 			}}}
 			err := server.Client.Create(ctx, review)
 			return review.Status.Allowed, err

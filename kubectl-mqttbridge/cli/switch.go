@@ -110,9 +110,13 @@ func (s *switchCommand) find(b *v1alpha1.MQTTBridge, server string) (side, error
 	return side{}, usageError("both sides of %s/%s have a server %s; name the side by --side", b.Namespace, b.Name, server)
 }
 
-// preferred is a change of the preferred server of a side. The value nil removes it.
-func preferred(side string, value any) map[string]any {
-	return map[string]any{"spec": map[string]any{side: map[string]any{"preferredServer": value}}}
+// preferred is a change of the preferred server of sides. The value nil removes it.
+func preferred(value any, sides ...string) map[string]any {
+	spec := map[string]any{}
+	for _, side := range sides {
+		spec[side] = map[string]any{"preferredServer": value}
+	}
+	return map[string]any{"spec": spec}
 }
 
 // request requests the switch, and waits for the answer of the runner.
@@ -120,14 +124,14 @@ func (s *switchCommand) request(ctx context.Context, client *cluster.Client, b *
 	if s.wait && s.answeredBefore(b, on, server) {
 		// The runner answers a request once. To repeat a refused one, it must be removed first.
 		if err := s.withdraw(ctx, client, b, on.name); err != nil {
-			return err
+			return fmt.Errorf("the earlier request of the same switch is being removed, and the new one is not made: %w", err)
 		}
 	}
 	value := map[string]any{"name": server, "force": nil}
 	if s.force {
 		value["force"] = true
 	}
-	changed, err := client.Patch(ctx, b.Namespace, b.Name, preferred(on.name, value))
+	changed, err := client.Patch(ctx, b.Namespace, b.Name, preferred(value, on.name))
 	if err != nil {
 		return err
 	}
@@ -184,32 +188,37 @@ func requestOf(b *v1alpha1.MQTTBridge, side string) *v1alpha1.RequestedSwitch {
 	return nil
 }
 
-// withdraw removes the request of a side, and waits until the runner has noticed.
-func (s *switchCommand) withdraw(ctx context.Context, client *cluster.Client, b *v1alpha1.MQTTBridge, side string) error {
-	changed, err := client.Patch(ctx, b.Namespace, b.Name, preferred(side, nil))
+// withdraw removes the requests of sides, and waits until the runner has noticed.
+func (s *switchCommand) withdraw(ctx context.Context, client *cluster.Client, b *v1alpha1.MQTTBridge, sides ...string) error {
+	changed, err := client.Patch(ctx, b.Namespace, b.Name, preferred(nil, sides...))
 	if err != nil || !s.wait {
 		return err
 	}
 	return s.until(ctx, client, b.Namespace, b.Name, func(b *v1alpha1.MQTTBridge) (bool, error) {
-		return requestOf(b, side) == nil && !newer(b, changed.Generation) || b.Spec.Suspend != nil && *b.Spec.Suspend, notApplied(b, changed.Generation)
+		remains := slices.ContainsFunc(sides, func(side string) bool { return requestOf(b, side) != nil })
+		return !remains && !newer(b, changed.Generation) || b.Spec.Suspend != nil && *b.Spec.Suspend, notApplied(b, changed.Generation)
 	})
 }
 
-// removeRequests removes the requests of both sides, or of --side.
+// removeRequests removes the requests of both sides, or of --side, in one change.
 func (s *switchCommand) removeRequests(ctx context.Context, client *cluster.Client, b *v1alpha1.MQTTBridge) error {
-	removed := false
+	var sides, texts []string
 	for _, on := range sidesOf(b) {
 		if on.spec.PreferredServer == nil || s.side != "" && s.side != on.name {
 			continue
 		}
-		if err := s.withdraw(ctx, client, b, on.name); err != nil {
-			return err
-		}
-		s.print("removed: the %s side of %s/%s no longer prefers %s", on.name, b.Namespace, b.Name, on.spec.PreferredServer.Name)
-		removed = true
+		sides = append(sides, on.name)
+		texts = append(texts, fmt.Sprintf("removed: the %s side of %s/%s no longer prefers %s", on.name, b.Namespace, b.Name, on.spec.PreferredServer.Name))
 	}
-	if !removed {
+	if len(sides) == 0 {
 		s.print("%s/%s has no request to remove", b.Namespace, b.Name)
+		return nil
+	}
+	if err := s.withdraw(ctx, client, b, sides...); err != nil {
+		return err
+	}
+	for _, text := range texts {
+		s.print("%s", text)
 	}
 	return nil
 }

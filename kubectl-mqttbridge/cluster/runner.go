@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,14 +138,34 @@ func EventTime(e *corev1.Event) time.Time {
 // them. An empty name stands for all bridges, without their child objects.
 func AboutBridge(e *corev1.Event, name string) bool {
 	of := &e.InvolvedObject
-	if of.Kind == "MQTTBridge" {
+	switch {
+	case of.Kind == "MQTTBridge":
 		return name == "" || of.Name == name
-	}
-	if name == "" {
+	case name == "":
 		return false
+	case slices.Contains(childKinds, of.Kind):
+		return of.Name == v1alpha1.ChildName(name)
 	}
-	// Another bridge may have the name of a child object of this one. Its own child objects then have
-	// the suffix twice; the random parts of names never have it.
-	child := v1alpha1.ChildName(name)
-	return of.Name == child || strings.HasPrefix(of.Name, child+"-") && !strings.HasPrefix(of.Name, v1alpha1.ChildName(child))
+	return AboutDeployment(e, v1alpha1.ChildName(name))
 }
+
+// childKinds are the kinds of the child objects of a bridge, without the Deployment.
+var childKinds = []string{"ConfigMap", "Lease", "PersistentVolumeClaim", "PodDisruptionBudget", "Role", "RoleBinding", "ServiceAccount"}
+
+// AboutDeployment reports whether an event is about a Deployment, one of its ReplicaSets or one of their
+// pods. Another object may have a name that begins with the name of the Deployment.
+func AboutDeployment(e *corev1.Event, name string) bool {
+	of := &e.InvolvedObject
+	switch of.Kind {
+	case "Deployment":
+		return of.Name == name
+	case "ReplicaSet", "Pod":
+		rest, ok := strings.CutPrefix(of.Name, name+"-")
+		return ok && generated.MatchString(rest)
+	}
+	return false
+}
+
+// generated matches the part that Kubernetes adds to the name of a Deployment for a ReplicaSet, and for a
+// pod of it. It consists of the characters of k8s.io/apimachinery/pkg/util/rand, which are no vowels.
+var generated = regexp.MustCompile(`^[bcdfghjklmnpqrstvwxz2456789]{1,10}(-[bcdfghjklmnpqrstvwxz2456789]{5})?$`)

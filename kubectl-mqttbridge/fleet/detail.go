@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // WriteDetail writes everything that is known about each bridge.
@@ -102,8 +103,13 @@ func describeSwitch(f *v1alpha1.FailoverRecord) string {
 	}
 	add("%d ms without a server", f.DurationMilliseconds)
 	add("detected after %d ms of silence", f.SilentMilliseconds)
-	add("%d messages drained", f.Drained)
-	add("%d messages resent", f.Resent)
+	messages := func(how string, n *int64) {
+		if n != nil {
+			parts = append(parts, count.Of(*n, "message")+" "+how)
+		}
+	}
+	messages("drained", f.Drained)
+	messages("resent", f.Resent)
 	return strings.Join(parts, ", ")
 }
 

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // Style controls how a view is written.
@@ -153,7 +154,7 @@ func (v *View) WriteTable(out io.Writer, style Style) {
 		t.write(out, &style)
 	}
 	if more := len(v.Bridges) - shown; more > 0 {
-		_, _ = fmt.Fprintf(out, "and %d more bridges with less trouble\n", more)
+		_, _ = fmt.Fprintf(out, "and %s with less trouble\n", count.Of(more, "more bridge"))
 	}
 	for _, note := range v.Notes {
 		_, _ = fmt.Fprintln(out, cut("note: "+clean(note), style.Width))

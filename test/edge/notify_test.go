@@ -181,10 +181,10 @@ func TestUnit_Process_ReportsStartProgressAndEnd(t *testing.T) {
 	s.write("secrets/default/login/username", "plant1")
 	s.start(readUnit(t), time.Second)
 	s.want("READY=1")
-	s.want("STATUS=0 of 1 bridges forward")
+	s.want("STATUS=bridges that forward: 0 of 1")
 	s.want("WATCHDOG=1")
 	remote.Start()
-	s.want("STATUS=1 of 1 bridges forward")
+	s.want("STATUS=bridges that forward: 1 of 1")
 	s.want("WATCHDOG=1")
 	if code := s.stop(syscall.SIGTERM, eventTimeout); code != 0 {
 		t.Errorf("the process ends with code %d", code)
@@ -248,13 +248,13 @@ func TestPeerUnit_ActiveMachineStops_OtherTakesOver(t *testing.T) {
 		m.start(u, time.Second)
 		m.want("READY=1")
 	}
-	machines[0].want("STATUS=1 of 1 bridges forward; this runner is Active")
-	machines[1].want("STATUS=0 of 1 bridges forward; this runner is Standby")
+	machines[0].want("STATUS=bridges that forward: 1 of 1; this runner is Active")
+	machines[1].want("STATUS=bridges that forward: 0 of 1; this runner is Standby")
 	mqtttest.Eventually(t, eventTimeout, "the standby is warm", func() error { return machines[1].ready() })
 	if code := machines[0].stop(syscall.SIGTERM, eventTimeout); code != 0 {
 		t.Errorf("the active runner ends with code %d", code)
 	}
-	machines[1].want("STATUS=1 of 1 bridges forward; this runner is Active")
+	machines[1].want("STATUS=bridges that forward: 1 of 1; this runner is Active")
 }
 
 // ready returns an error unless /readyz of the process succeeds.

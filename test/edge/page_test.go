@@ -53,7 +53,7 @@ func install(t *testing.T) *installedMachine {
 // waitForwards waits until a new message arrives.
 func (m *installedMachine) waitForwards() {
 	m.t.Helper()
-	m.wait("systemctl show --property=StatusText "+unitName, "1 of 1 bridges forward")
+	m.wait("systemctl show --property=StatusText "+unitName, "bridges that forward: 1 of 1")
 	m.forward()
 }
 
@@ -92,7 +92,7 @@ func (m *installedMachine) waitRestarted(times int) {
 func TestEdgePage_Unit_RunsUnderSystemd(t *testing.T) {
 	m := install(t)
 	out := m.run(block(t, m.page, "sh", "systemctl status"))
-	for _, want := range []string{"active (running)", `Status: "1 of 1 bridges forward"`, `"reason":"Forwarding"`, "the bridge starts"} {
+	for _, want := range []string{"active (running)", `Status: "bridges that forward: 1 of 1"`, `"reason":"Forwarding"`, "the bridge starts"} {
 		if !strings.Contains(strings.ReplaceAll(out, `": "`, `":"`), want) {
 			t.Errorf("the commands do not show %s:\n%s", want, out)
 		}
@@ -154,7 +154,7 @@ func TestEdgePage_TwoMachines_OneForwardsAlone(t *testing.T) {
 	m.run("sed -i '/buffer:/,$d' bridge.yaml && install -g mqttbridge -m 0640 bridge.yaml /etc/mqttbridge/bridges/plant-to-cloud.yaml")
 	m.run("sed -i 's/192.0.2.2:7400/" + other + "/; s/--peer-listen :7400/--peer-listen " + own + "/' config/edge/peer.conf")
 	m.run(block(t, m.page, "sh", "scp "))
-	m.wait("systemctl show --property=StatusText "+unitName, "1 of 1 bridges forward; this runner is Active")
+	m.wait("systemctl show --property=StatusText "+unitName, "bridges that forward: 1 of 1; this runner is Active")
 	m.forward()
 	m.run(block(t, m.page, "sh", "--signal=USR1"))
 	m.wait("journalctl --unit="+unitName, "the standby is not connected")
@@ -187,7 +187,7 @@ func TestDeletionPage_Unit_NothingRemains(t *testing.T) {
 		t.Errorf("the local broker still has the session of %s", id)
 	}
 	m.run(block(t, page, "sh", "rm /etc/mqttbridge/bridges"))
-	m.wait("systemctl show --property=StatusText "+unitName, "0 of 0 bridges forward")
+	m.wait("systemctl show --property=StatusText "+unitName, "bridges that forward: 0 of 0")
 	m.run(block(t, page, "sh", "systemctl disable --now"))
 	m.run("systemctl daemon-reload")
 	if left := m.run("find /etc /usr/bin /var/lib -name '*mqttbridge*' -o -name 'bridge-runner*' 2>/dev/null | grep -v ^/var/lib/systemd || true"); strings.TrimSpace(left) != "" {

@@ -49,7 +49,7 @@ func TestPage_HostileServerAndFile_AreShownAsText(t *testing.T) {
 	detail.waitText("Client identifier: " + hostile[:27])
 	wantNoElements(detail)
 	filtered := open(t, host.Runner, `/?name=%22%3E%3Cimg%20src%3Dx%20onerror%3Dalert(4)%3E`)
-	filtered.waitText("0 of 2 bridges are shown.")
+	filtered.waitText("0 of 2 bridges shown.")
 	wantNoElements(filtered)
 }
 

@@ -51,7 +51,7 @@ func TestList_ManyBridges_TroubleComesFirstAndEachHasAPage(t *testing.T) {
 	list.waitText("40 bridges")
 	list.evaluate(`document.querySelector("#name").value = "line-1"`, new(any))
 	list.click("button")
-	list.waitText("10 of 40 bridges are shown.")
+	list.waitText("10 of 40 bridges shown.")
 	waitRequests(list, 2)
 	if rows := list.rows("in trouble first"); len(rows) != 10 || !strings.HasPrefix(rows[0][0], "plant/line-1") {
 		t.Errorf("the filtered rows are %q", rows)

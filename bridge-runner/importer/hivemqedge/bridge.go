@@ -15,6 +15,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // importer imports one bridge.
@@ -301,7 +302,7 @@ func pick(level, filter string) (string, error) {
 		last, _ = strconv.Atoi(m[3])
 	}
 	if first > last || last > len(parts) {
-		return "", fmt.Errorf("the destination has %s, but the filter %s has %d levels", level, filter, len(parts))
+		return "", fmt.Errorf("the destination has %s, but the filter %s has %s", level, filter, count.Of(len(parts), "level"))
 	}
 	var picked []string
 	wildcards := 0

@@ -12,6 +12,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
+	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // retain reads bridge_outgoing_retain.
@@ -81,7 +82,7 @@ func (i importer) retry(r *draft.Reader) {
 		r.Changed("restart_timeout", "the first pause of the bridge is at most 60 seconds, and the longest one 3600 seconds")
 	}
 	if len(values) > 2 {
-		r.Changed("restart_timeout", "the pauses of the bridge begin with the first one again after each connection, not after %d seconds", values[2])
+		r.Changed("restart_timeout", "the pauses of the bridge begin with the first one again after each connection, not after %s", count.Of(values[2], "second"))
 	}
 }
 

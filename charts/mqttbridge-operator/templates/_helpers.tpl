@@ -25,9 +25,15 @@ app.kubernetes.io/name: {{ include "mqttbridge.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* The labels by which programs find the operator. They do not depend on nameOverride and fullnameOverride. */}}
+{{- define "mqttbridge.operatorLabels" -}}
+app.kubernetes.io/part-of: mqttbridge
+app.kubernetes.io/component: operator
+{{- end -}}
+
 {{/* The labels of every object. The chart's own labels have precedence over commonLabels. */}}
 {{- define "mqttbridge.labels" -}}
-{{- $own := include "mqttbridge.selectorLabels" . | fromYaml -}}
+{{- $own := merge (include "mqttbridge.selectorLabels" . | fromYaml) (include "mqttbridge.operatorLabels" . | fromYaml) -}}
 {{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version) -}}

@@ -2,4 +2,5 @@
 {{- define "mqttbridge.testLabels" -}}
 app.kubernetes.io/name: {{ include "mqttbridge.name" . | trunc 58 }}-test
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: test
 {{- end -}}
