@@ -68,7 +68,7 @@ func TestEvents_SwitchEachSecond_AreBoundedAndCounted(t *testing.T) {
 // skippedIn returns the number of switches without an event that a note gives.
 func skippedIn(t *testing.T, text string) (n int64) {
 	t.Helper()
-	_, rest, found := strings.Cut(text, "; ")
+	_, rest, found := strings.Cut(text, "; no event of ")
 	if !found {
 		return 0
 	}
