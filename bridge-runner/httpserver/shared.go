@@ -121,7 +121,8 @@ func (s *shared) answer(r *http.Request) *answer {
 func (s *shared) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting--; s.waiting == 0 {
+	s.waiting--
+	if s.waiting == 0 {
 		clear(s.latest)
 	}
 }

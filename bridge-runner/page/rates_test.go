@@ -128,7 +128,7 @@ func TestPage_RequestsOverlap_KeepTheRate(t *testing.T) {
 	}})
 	h.now = func() time.Time { return noon.Add(time.Duration(at.Load())) }
 	request := func() string {
-		_, body := getFrom(t, h, http.MethodGet, "/")
+		_, body := getFrom(t, h, http.MethodGet, "/") //nolint:bodyclose // getFrom closes it
 		return body
 	}
 	request()

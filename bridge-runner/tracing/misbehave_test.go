@@ -198,12 +198,12 @@ func TestStart_LargeTextsEverywhere_UsesBoundedMemory(t *testing.T) {
 	for range 2 { // of the first ones, some are open spans, and of the second ones, some wait for the export
 		var open []delivery.Span
 		for i := range 4 * spans {
-			packet := strings.Repeat(fmt.Sprint(i%10), 65_000) // the topic is a part of the packet
+			received := strings.Repeat(fmt.Sprint(i%10), 65_000) // the topic is a part of the packet
 			p := properties(propertyParent, sampled)
 			if i%2 == 0 {
 				p = properties(propertyParent, sampled, propertyState, state)
 			}
-			in, m := message(packet[:60_000], p)
+			in, m := message(received[:60_000], p)
 			span := d.Start(long, in, m)
 			if span == nil {
 				continue

@@ -99,8 +99,11 @@ func TestExplain_BridgeOfTheCluster_IsTheSameAsOfItsFile(t *testing.T) {
 	b := manifestOf(ns, "b", "mqtt://plant.example:1883", "mqtt://cloud.example:1883")
 	b.APIVersion, b.Kind = "mqttbridge.io/v1alpha1", "MQTTBridge"
 	b.Spec.LocalToRemote = []v1alpha1.Rule{
-		{Filter: "#", Topic: "yes", Name: "null"}, {Filter: "+/ü ///#", Topic: "1e3/${1}: ${2}", Exclude: []string{"- a", "'\"", "<<"}},
-		{Filter: "\u2028/+", Topic: "${1}\u0085", QoS: ptr.To[int32](2)}, {Filter: "~", Topic: strings.Repeat("long ", 100)}, {Filter: "a: b # c/#", Retain: ptr.To(v1alpha1.RetainSet)},
+		{Filter: "#", Topic: "yes", Name: "null"},
+		{Filter: "+/ü ///#", Topic: "1e3/${1}: ${2}", Exclude: []string{"- a", "'\"", "<<"}},
+		{Filter: "\u2028/+", Topic: "${1}\u0085", QoS: ptr.To[int32](2)},
+		{Filter: "~", Topic: strings.Repeat("long ", 100)},
+		{Filter: "a: b # c/#", Retain: ptr.To(v1alpha1.RetainSet)},
 	}
 	b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "+/#", Topic: "back/${topic}"}}
 	data, err := yaml.Marshal(b)
