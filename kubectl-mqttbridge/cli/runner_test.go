@@ -103,7 +103,7 @@ func TestExplain_BridgeOfTheCluster_IsTheSameAsOfItsFile(t *testing.T) {
 		{Filter: "+/ü ///#", Topic: "1e3/${1}: ${2}", Exclude: []string{"- a", "'\"", "<<"}},
 		{Filter: "\u2028/+", Topic: "${1}\u0085", QoS: ptr.To[int32](2)},
 		{Filter: "~", Topic: strings.Repeat("long ", 100)},
-		{Filter: "a: b # c/#", Retain: ptr.To(v1alpha1.RetainSet)},
+		{Filter: "a: b/- c/#", Retain: ptr.To(v1alpha1.RetainSet)},
 	}
 	b.Spec.RemoteToLocal = []v1alpha1.Rule{{Filter: "+/#", Topic: "back/${topic}"}}
 	data, err := yaml.Marshal(b)
@@ -115,7 +115,7 @@ func TestExplain_BridgeOfTheCluster_IsTheSameAsOfItsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, b)
-	topics := []string{"a", "~", "- a", "x/ü ///y", "\u2028/z", "a: b # c", "yes", "1e3/x: y"}
+	topics := []string{"a", "~", "x/- a", "x/ü ///y", "\u2028/z", "a: b/- c/d", "yes", "1e3/x: y"}
 	var want, fault bytes.Buffer
 	if status := command.RunExplain(append([]string{"-f", file, "--retain"}, topics...), nil, &want, &fault); status != done {
 		t.Fatal(fault.String())
