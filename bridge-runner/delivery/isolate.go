@@ -43,7 +43,7 @@ const (
 	// have ended. A longer session starts the count of endsInARow again.
 	briefSession = 10 * time.Second
 
-	trialsToGiveUp = 2
+	trialsToGiveUp = 3
 	// trialsToGiveUpIfSlow replaces trialsToGiveUp if a session lasted longer than
 	// slowExposure with the suspect in flight: a network that cuts connections is likely to
 	// cut one in that time.

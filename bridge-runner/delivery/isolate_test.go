@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 
 // mostSessions is the maximum number of sessions that may end at a message before it is
 // given up.
-const mostSessions = 5
+const mostSessions = 6
 
 func TestIsolation_ServerEndsTheSessionAtAMessage_OnlyThatIsDropped(t *testing.T) {
 	type how struct {
@@ -182,6 +183,28 @@ func TestIsolation_SessionEndsDuringTheControl_MessageIsNotGivenUp(t *testing.T)
 				return true
 			}
 		})
+		defer x.stop()
+		w.source.Send(script.Publish(1, 1, "t", "innocent"))
+		x.waitAccepted("t=innocent")
+		w.wantAcknowledged(1, 1, 1)
+		w.wantGivenUp(FateDropped)
+	})
+}
+
+// A network that cuts connections may cut two in a row at the same message, although controls have passed on both.
+func TestIsolation_NetworkCutsAfterTwoControls_MessageIsNotGivenUp(t *testing.T) {
+	versions(t, func(t *testing.T, v packet.Version) {
+		t.Parallel()
+		w := newWorld(t, v, everything)
+		w.source.connect(false, nil)
+		var ends atomic.Int64
+		x := w.runServers(func(c *script.Conn, _ script.Packet) bool {
+			if ends.Add(1) > strikesToIsolate+2 {
+				return false
+			}
+			_ = c.Close()
+			return true
+		}, func(x *serverRotation) { x.sides = append(x.sides, newSide(w, v)) })
 		defer x.stop()
 		w.source.Send(script.Publish(1, 1, "t", "innocent"))
 		x.waitAccepted("t=innocent")

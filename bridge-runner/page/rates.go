@@ -47,7 +47,7 @@ func (r *rates) of(key string, now reading) rate {
 	defer r.mu.Unlock()
 	c := r.counts[key]
 	switch {
-	case c != nil && now.at.Before(c.latest.at):
+	case c != nil && !now.at.After(c.latest.at):
 		now = c.latest
 	case c == nil, now.at.Sub(c.latest.at) > rateAge, now.messages < c.latest.messages, now.bytes < c.latest.bytes:
 		r.counts[key] = &counts{earlier: now, latest: now}

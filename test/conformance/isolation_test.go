@@ -19,7 +19,7 @@ const (
 	unforwardable = "unforwardable"
 	// sessionsPerPoison is the largest number of sessions that each server may end at one message
 	// before the bridge drops the message.
-	sessionsPerPoison = 5
+	sessionsPerPoison = 6
 	// poisonTimeout is longer than these sessions take, including the pauses between them.
 	poisonTimeout = 30 * time.Second
 	// maxDelay is the longest permitted delay of the other direction.

@@ -229,5 +229,5 @@ func (r *round) logReplay() {
 	for _, f := range r.faults[max(0, len(r.faults)-shown):] {
 		r.Log(f)
 	}
-	r.Logf("repeat with: go test ./test/conformance -run Random -worlds=1 -schedule=1s -seed=%d", r.seed)
+	r.Logf("repeat with: go test ./test/conformance -run TestRandomSchedule -worlds=1 -schedule=1s -seed=%d", r.seed)
 }

@@ -54,7 +54,7 @@ func TestManifest_Invalid_IsRefusedWithFieldValueAndRemedy(t *testing.T) {
 		{"nothing to forward", head + "  remote: {primary: {url: \"mqtt://b\"}}\n", []string{"spec.localToRemote", "remoteToLocal"}},
 		{"a bound that is too large", head + "  remote: {primary: {url: \"mqtt://b\"}, failover: {connectTimeoutSeconds: 301}}\n  localToRemote: [{filter: x}]\n", []string{"spec.remote.failover.connectTimeoutSeconds", "301", "300"}},
 		{"not a manifest", "hello", nil},
-		{"an empty file", "", []string{"apiVersion"}},
+		{"an empty file", "", []string{"it is empty", "kind MQTTBridge"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "bridge.yaml")
