@@ -41,10 +41,12 @@ func TestRates_RequestsOverlap_HaveTheRateUpToTheLatest(t *testing.T) {
 		return reading{noon.Add(after), 1000 + n, 10_000 + 10*n}
 	}
 	r.of("b", at(4*time.Second))
-	for _, after := range []time.Duration{4*time.Second - time.Millisecond, 2 * time.Second, 6 * time.Second} {
-		got := r.of("b", at(after))
+	atTheSameTime := at(4*time.Second - 20*time.Millisecond)
+	atTheSameTime.at = noon.Add(4 * time.Second)
+	for _, now := range []reading{at(4*time.Second - 20*time.Millisecond), atTheSameTime, at(2 * time.Second), at(6 * time.Second)} {
+		got := r.of("b", now)
 		if !got.ok || got.messages < 99.9 || got.messages > 100.1 || got.bytes < 999 || got.bytes > 1001 {
-			t.Errorf("after %s: %+v", after, got)
+			t.Errorf("after %s: %+v", now.at.Sub(noon), got)
 		}
 	}
 }
