@@ -26,6 +26,9 @@ LOCAL_CLUSTER = $(filter Linux-0,$(shell uname -s)-$(shell id -u))
 # Runs a command that uses the processor only while nothing else does.
 IDLE = $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice -n 19)
 
+# Runs a command that gets the processor after the others, and enough for its timeouts.
+NICE = nice -n 10
+
 SHELL = /usr/bin/env bash -o pipefail
 .SHELLFLAGS = -ec
 
@@ -98,19 +101,27 @@ verify: manifests generate api-docs monitoring chart ## Fail if a generated file
 test: vet ## Run all tests: unit, integration with a real API server, and, as root on Linux, end to end.
 	go -C hack/cluster run . packages
 	$(MAKE) -j2 test-32bit compile-envtest
-	$(MAKE) -j2 test-modules compile-ahead
+	$(MAKE) -j3 test-bridges test-operator compile-ahead
 	$(if $(LOCAL_CLUSTER),$(MAKE) test-e2e,@echo "Skipped: the end-to-end tests, which require root on Linux to run a cluster (make test-e2e).")
 
-# One package at a time (-p 1), because the runner's tests limit the duration of a failover.
-.PHONY: test-modules
-test-modules:
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go test -p 1 -timeout=30m ./...
-	go -C hack/cluster test ./...
-	go -C test/verdicts test ./...
-	go -C test/monitoring test ./...
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -timeout=30m ./...
-	go -C test/page test ./...
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C kubectl-mqttbridge test -p 1 -timeout=20m ./...
+# The tests of bridges limit the duration of a failover. They run one package at a time (-p 1), and the tests of the
+# operator and its tools run beside them with the processor time that they leave.
+OPERATOR_TESTS = . ./controllers ./hack/scale ./test/crd ./test/guides ./test/install ./test/rollout
+assets = KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)"
+
+.PHONY: test-bridges
+test-bridges:
+	$(assets) go test -p 1 -timeout=30m $$(go list ./... | grep -vxF "$$(go list $(OPERATOR_TESTS))")
+
+.PHONY: test-operator
+test-operator:
+	$(assets) $(NICE) go test -p 1 -timeout=30m $(OPERATOR_TESTS)
+	$(NICE) go -C hack/cluster test ./...
+	$(NICE) go -C test/verdicts test ./...
+	$(NICE) go -C test/monitoring test ./...
+	$(assets) $(NICE) go -C test/release test -timeout=30m ./...
+	$(NICE) go -C test/page test ./...
+	$(assets) $(NICE) go -C kubectl-mqttbridge test -p 1 -timeout=20m ./...
 
 # Most tests wait most of their time. Meanwhile, these compile with the processor time that they leave.
 .PHONY: compile-envtest
