@@ -30,6 +30,9 @@ var sessionTable = map[session.Kind]row{
 	session.ProbeTimeout:     {v1alpha1.ReasonPingTimeout, "the server accepted the connection and did not answer a ping within failover.probe.timeoutSeconds; check the server and the network"},
 	session.ProbeOtherAnswer: {v1alpha1.ReasonProtocolError, "the server answers a ping with a packet other than PINGRESP"},
 
+	session.PublishTimeout:     {v1alpha1.ReasonAckTimeout, "the server did not acknowledge the message within failover.probe.timeoutSeconds; check the server's log"},
+	session.PublishOtherAnswer: {v1alpha1.ReasonProtocolError, "the server answers the message with {detail}, so that it is unknown whether it accepts the message; check the server's log, and update the server if it is faulty"},
+
 	session.SubscribeTooLarge:  {v1alpha1.ReasonSubscriptionRefused, "the subscription to {filter} is larger than the server's maximum packet size of {limit} bytes; raise this limit on the server, or shorten the rule's filter"},
 	session.SubscribeCanceled:  {v1alpha1.ReasonConnectTimeout, "the attempt was ended before the server answered SUBSCRIBE"},
 	session.SubscribeTimeout:   {v1alpha1.ReasonConnectTimeout, "the server did not answer SUBSCRIBE within failover.connectTimeoutSeconds; check the server's log, or raise this limit"},

@@ -6,6 +6,8 @@ package session
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -76,13 +78,32 @@ func (s *Session) publishOnce(ctx context.Context, m *Message) (*packet.Ack, err
 	}
 	f, err := s.await(ctx, packet.PUBACK)
 	if err != nil {
-		return nil, err
+		return nil, publishError(f.Type, err)
 	}
 	ack, err := packet.DecodeAck(s.version, f)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, &Error{Kind: ProtocolViolation, Detail: err.Error(), Err: err}
+	case ack.ID != p.ID: // it acknowledges another message, so that the result of this message is unknown
+		return nil, &Error{Kind: PublishOtherAnswer, Detail: fmt.Sprintf("PUBACK for the packet identifier %d instead of %d", ack.ID, p.ID)}
 	}
 	return &ack, nil
+}
+
+// publishError returns the error of [Session.await] as an error of a message instead of a ping. answer is
+// the type of the packet that was received instead of PUBACK.
+func publishError(answer packet.Type, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Kind {
+	case ProbeTimeout:
+		return &Error{Kind: PublishTimeout, Err: e.Err}
+	case ProbeOtherAnswer:
+		return &Error{Kind: PublishOtherAnswer, Detail: fmt.Sprintf("%s instead of PUBACK", answer)}
+	}
+	return err
 }
 
 // record records the facts about the connection of an attempt that has ended.

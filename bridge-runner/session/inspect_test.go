@@ -4,6 +4,7 @@
 package session
 
 import (
+	"errors"
 	"testing"
 
 	v5 "github.com/eclipse/paho.golang/packets"
@@ -96,6 +97,34 @@ func TestInspect_Refused_ReturnsErrorAndConnack(t *testing.T) {
 			t.Errorf("found %+v", r.found)
 		}
 	})
+}
+
+func TestInspect_AnswerToAnotherMessage_IsNoAcknowledgement(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer script.Packet
+		detail string
+	}{
+		"another identifier": {script.Ack(v5.PUBACK, 2, 0), "PUBACK for the packet identifier 2 instead of 1"},
+		"no identifier":      {script.Ack(v5.PUBACK, 0, 0), "PUBACK for the packet identifier 0 instead of 1"},
+		"QoS 2":              {script.Ack(v5.PUBREC, 1, 0), "PUBREC instead of PUBACK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			versions(t, func(t *testing.T, p *peer) {
+				conn, result := p.inspect(&Message{Topic: "t", Payload: "x", QoS: 1})
+				conn.Next()
+				conn.Send(script.Connack(false, nil))
+				conn.Want("PINGREQ")
+				conn.Send(script.Packet{Type: v5.PINGRESP})
+				conn.Want("PUBLISH 1 qos1 t=x")
+				conn.Send(c.answer)
+				r := <-result
+				var e *Error
+				if !errors.As(r.err, &e) || e.Kind != PublishOtherAnswer || e.Detail != c.detail || r.found.Publish != nil {
+					t.Errorf("%+v", r)
+				}
+			})
+		})
+	}
 }
 
 func TestInspect_Publish_ReturnsAcknowledgement(t *testing.T) {

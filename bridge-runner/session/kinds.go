@@ -26,6 +26,9 @@ const (
 const (
 	ProbeTimeout     Kind = "probe: no PINGRESP"
 	ProbeOtherAnswer Kind = "probe: other answer to PINGREQ"
+	// PublishTimeout and PublishOtherAnswer are failures of the message of [Inspect].
+	PublishTimeout     Kind = "inspection: no PUBACK"
+	PublishOtherAnswer Kind = "inspection: other answer to PUBLISH" // Detail
 )
 
 // Failures of subscribing.
