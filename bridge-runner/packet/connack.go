@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-
-	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
 
 // DecodeConnack decodes a CONNACK (section 3.2) and fills in the defaults of absent
@@ -50,7 +48,7 @@ func DecodeConnack(v Version, body []byte) (Connack, error) {
 		r.connackProperties(&c)
 	}
 	if v == V5 && r.s != "" {
-		c.mistake("%s after its end; ignored", count.Of(len(r.s), "byte"))
+		c.mistake("%s after its end; ignored", inBytes(len(r.s)))
 		r.s = ""
 	}
 	if err := r.end(); err != nil {

@@ -3,11 +3,7 @@
 
 package packet
 
-import (
-	"fmt"
-
-	"github.com/mqttbridge/mqttbridge-operator/internal/count"
-)
+import "fmt"
 
 // MaxSize is the greatest size of a whole packet in bytes: the longest fixed header plus
 // the greatest remaining length (section 2.2.3 of 3.1.1, 2.1.4 of 5).
@@ -92,10 +88,10 @@ func CheckHeader(t Type, flags byte, remaining int, v Version) error {
 	case t == PUBLISH && flags&publishQoS != 0:
 		least += 2 // the packet identifier
 	case t == CONNACK && v != V5 && remaining != 2:
-		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of %s; the server may support only another version of MQTT", count.Of(remaining, "byte"))
+		return malformed(CodeUnsupportedProtocolVersion, "a CONNACK of %s; the server may support only another version of MQTT", inBytes(remaining))
 	}
 	if remaining < least {
-		return malformed(CodeMalformedPacket, "a malformed %s of %s", t, count.Of(remaining, "byte"))
+		return malformed(CodeMalformedPacket, "a malformed %s of %s", t, inBytes(remaining))
 	}
 	return nil
 }

@@ -3,7 +3,7 @@
 
 package packet
 
-import "github.com/mqttbridge/mqttbridge-operator/internal/count"
+import "fmt"
 
 // The limits of a variable byte integer (section 2.2.3 of 3.1.1, 1.5.5 of 5).
 const (
@@ -110,10 +110,18 @@ func (r *reader) binary(field string) string {
 	return s
 }
 
+// inBytes returns a number of bytes for messages. This package imports no other package of the project.
+func inBytes(n int) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
 // end returns the error of the packet. Bytes that are left in s are an error.
 func (r *reader) end() error {
 	if r.s != "" {
-		r.fail(malformed(CodeMalformedPacket, "%s with %s too many", r.in.indefinite(), count.Of(len(r.s), "byte")))
+		r.fail(malformed(CodeMalformedPacket, "%s with %s too many", r.in.indefinite(), inBytes(len(r.s))))
 	}
 	return r.err
 }
