@@ -46,7 +46,9 @@ func IdentifiedSubscriptions(rules []manifest.Rule) []session.Subscription {
 	var out []session.Subscription
 	for i, id := range identifiers(rules) {
 		if at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id }); at >= 0 {
-			widen(&out[at], &rules[i])
+			if widen(&out[at], &rules[i]); rules[i].Filter.Exclusive() {
+				out[at].Filter = rules[i].Filter.String()
+			}
 			continue
 		}
 		s := subscription(&rules[i])
@@ -75,7 +77,7 @@ var retainHandlings = map[v1alpha1.RetainHandling]byte{
 
 // identifiers returns the subscription identifiers of the rules. Equal filters have the
 // same identifier, because the later of two equal subscriptions replaces the earlier one
-// ([MQTT-3.8.4-3]). An identifier depends on its filter alone, and not on the other
+// ([MQTT-3.8.4-3]), also if only one of them begins with $exclusive/. An identifier depends on its filter alone, and not on the other
 // rules: after a change of the manifest, the messages that a server has stored arrive
 // with the identifiers from before the change.
 func identifiers(rules []manifest.Rule) []uint32 {
@@ -83,7 +85,7 @@ func identifiers(rules []manifest.Rule) []uint32 {
 	filters := make(map[uint32]string, len(rules))
 	out := make([]uint32, len(rules))
 	for i := range rules {
-		filter := rules[i].Filter.String()
+		filter := rules[i].Filter.Topics()
 		hash := fnv.New32a()
 		_, _ = hash.Write([]byte(filter)) // never fails
 		id := 1 + hash.Sum32()%maxID

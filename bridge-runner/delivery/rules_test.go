@@ -35,6 +35,40 @@ func TestSubscriptions_CoveredFilter_IsOmitted(t *testing.T) {
 	}
 }
 
+// A server may refuse an exclusive subscription, which another client has, and grant the others. The right
+// to an exclusive subscription is that to its own filter.
+func TestSubscriptions_ExclusiveFilters_AreIndependentOfFiltersOfOtherTopics(t *testing.T) {
+	compiled := rules(t,
+		v1alpha1.Rule{Filter: "$exclusive/a/#", QoS: ptr.To[int32](0)},
+		v1alpha1.Rule{Filter: "a/b", QoS: ptr.To[int32](2)},
+		v1alpha1.Rule{Filter: "c/#", QoS: ptr.To[int32](0), RetainHandling: ptr.To(v1alpha1.RetainHandlingDoNotSend)},
+		v1alpha1.Rule{Filter: "$exclusive/c/d", QoS: ptr.To[int32](1)},
+		v1alpha1.Rule{Filter: "e", QoS: ptr.To[int32](2), Topic: "x/${topic}"},
+		v1alpha1.Rule{Filter: "$exclusive/e", QoS: ptr.To[int32](0)},
+	)
+	want := []session.Subscription{
+		{Filter: "$exclusive/a/#", QoS: 2, RetainHandling: 1},
+		{Filter: "a/b", QoS: 2, RetainHandling: 1},
+		{Filter: "c/#", QoS: 1, RetainHandling: 2},
+		{Filter: "$exclusive/c/d", QoS: 1, RetainHandling: 1},
+		{Filter: "$exclusive/e", QoS: 2, RetainHandling: 1}, // for EMQX, both filters are one subscription
+	}
+	if got := Subscriptions(compiled); !slices.Equal(got, want) {
+		t.Errorf("%v\nwant %v", got, want)
+	}
+}
+
+func TestIdentifiedSubscriptions_FiltersOfTheSameTopics_AreOneExclusiveSubscription(t *testing.T) {
+	plain, exclusive := v1alpha1.Rule{Filter: "e", QoS: ptr.To[int32](2), Topic: "x/${topic}"}, v1alpha1.Rule{Filter: "$exclusive/e", QoS: ptr.To[int32](0)}
+	for _, all := range [][]v1alpha1.Rule{{plain, exclusive}, {exclusive, plain}} {
+		compiled := rules(t, all...)
+		got := IdentifiedSubscriptions(compiled)
+		if len(got) != 1 || got[0].Filter != "$exclusive/e" || got[0].QoS != 2 || got[0].ID != identifiers(compiled)[0] || got[0].ID != identifiers(compiled)[1] {
+			t.Errorf("%v for the identifiers %v", got, identifiers(compiled))
+		}
+	}
+}
+
 func TestSubscriptions_CrossingFilters_HaveTheHighestQoSOfEach(t *testing.T) {
 	qos := func(filter string, qos int32) v1alpha1.Rule { return v1alpha1.Rule{Filter: filter, QoS: &qos} }
 	for _, c := range []struct {

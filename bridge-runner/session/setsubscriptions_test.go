@@ -227,3 +227,35 @@ func TestSetSubscriptions_EndRefused_TriesAgainOnNextConnection(t *testing.T) {
 	l.set(nil, "UNSUBSCRIBE 65280 a")
 	l.wantRecord("")
 }
+
+// For EMQX, a filter with the prefix $exclusive/ and the filter without it are one subscription: an UNSUBSCRIBE
+// after the SUBSCRIBE would end the new subscription, and nobody would notice.
+func TestSetSubscriptions_OnlyExclusivePrefixChanges_EndsOldSubscriptionFirst(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.set(at1("a/#", "b"), "SUBSCRIBE 65280 a/#:1 b:1")
+		l.set(at1("$exclusive/a/#", "c"), "UNSUBSCRIBE 65280 a/#", "SUBSCRIBE 65280 $exclusive/a/#:1 c:1", "UNSUBSCRIBE 65280 b")
+		l.set(at1("a/#", "c"), "UNSUBSCRIBE 65280 $exclusive/a/#", "SUBSCRIBE 65280 a/#:1")
+		l.wantRecord("a/#:1 c:1")
+	})
+}
+
+func TestSetSubscriptions_OldSubscriptionOfTheSameTopicsInDoubt_NewSubscriptionIsMadeAgain(t *testing.T) {
+	versions(t, func(_ *testing.T, p *peer) {
+		l := p.new()
+		l.set(at1("$exclusive/a"), "SUBSCRIBE 65280 $exclusive/a:1")
+		l.s.State().DoubtSubscriptions(at1("a"))
+		l.set(at1("$exclusive/a"), "UNSUBSCRIBE 65280 a", "SUBSCRIBE 65280 $exclusive/a:1")
+		l.wantRecord("$exclusive/a:1")
+	})
+}
+
+func TestSetSubscriptions_EndOfOldSubscriptionOfTheSameTopicsRefused_MakesNewSubscriptions(t *testing.T) {
+	p := newPeer(t, packet.V5)
+	l := p.new()
+	l.set(at1("a"), "SUBSCRIBE 65280 a:1")
+	done := l.subscribing(at1("$exclusive/a"))
+	l.c.Send(unsuback(l.next("UNSUBSCRIBE 65280 a"), 0x87))
+	l.c.Send(agreed(l.next("SUBSCRIBE 65280 $exclusive/a:1")))
+	l.wantRefused(done, UnsubscriptionsRefused, "a", 0x87)
+}

@@ -4,7 +4,9 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -13,7 +15,9 @@ import (
 // SetSubscriptions makes the subscriptions of the session on the server equal to wanted, which
 // has each filter at most once. First it subscribes to the filters that are new or have changed
 // (section 3.8), then it ends the subscriptions to the other filters that the session has (section
-// 3.10). So no message is lost if a new filter covers an old one. It sends nothing for filters that
+// 3.10). So no message is lost if a new filter covers an old one. If a filter changes only in the
+// prefix $exclusive/, it ends the old subscription first: for EMQX, both are the same subscription,
+// and the end of the old one would end the new one. It sends nothing for filters that
 // the server has as wanted, because the server would send their retained messages again. A
 // subscription that the server has granted at a lower QoS is requested again once per connection.
 //
@@ -29,7 +33,8 @@ import (
 //
 // These errors do not end the session; after others, the caller closes it:
 //   - SubscribeTooLarge: no packet was sent, and no subscription has changed.
-//   - SubscriptionsRefused: no subscription was ended. The error names the refused filters.
+//   - SubscriptionsRefused: no subscription was ended, except of filters that changed only in the
+//     prefix $exclusive/. The error names the refused filters.
 //   - UnsubscriptionsRefused: all wanted subscriptions are made. The error names the filters whose
 //     subscriptions the server does not end. The bridge requests that again on the next connection.
 //
@@ -38,12 +43,24 @@ import (
 func (s *Session) SetSubscriptions(ctx context.Context, wanted []Subscription) error {
 	wanted = s.supportedSubscriptions(wanted)
 	s.state.mu.Lock()
+	replaced := s.state.subscriptions.replaced(wanted)
+	s.state.mu.Unlock()
+	notReplaced := s.unsubscribe(ctx, replaced)
+	if notReplaced != nil && !isKind(notReplaced, UnsubscriptionsRefused) {
+		return notReplaced
+	}
+	s.state.mu.Lock()
 	missing, unwanted := s.state.subscriptions.missing(wanted, s.version), s.state.subscriptions.unwanted(wanted)
 	s.state.mu.Unlock()
 	if err := s.subscribe(ctx, missing); err != nil {
 		return err
 	}
-	return s.unsubscribe(ctx, unwanted)
+	return cmp.Or(s.unsubscribe(ctx, unwanted), notReplaced)
+}
+
+func isKind(err error, kind Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == kind
 }
 
 // supportedSubscriptions returns the subscriptions without the options that the server does not

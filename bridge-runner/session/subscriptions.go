@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/topic"
 )
 
 // Subscription is a topic filter and the highest QoS at which the server should send
@@ -96,6 +97,23 @@ func (r subscriptionRecord) unwanted(wanted []Subscription) (all []change) {
 		isWanted := slices.ContainsFunc(wanted, func(w Subscription) bool { return w.Filter == filter })
 		if !isWanted && !r[filter].refusedEnd {
 			all = append(all, change{Subscription: Subscription{Filter: filter}})
+		}
+	}
+	return all
+}
+
+// replaced returns the recorded subscriptions that differ from a wanted subscription only in the prefix
+// $exclusive/. The wanted subscriptions are uncertain from now on, because a server may end them
+// together with the recorded ones.
+func (r subscriptionRecord) replaced(wanted []Subscription) (all []change) {
+	for _, c := range r.unwanted(wanted) {
+		for _, w := range wanted {
+			if !topic.SameTopics(c.Filter, w.Filter) {
+				continue
+			}
+			if all = append(all, c); r[w.Filter] != nil {
+				r[w.Filter].uncertain = true
+			}
 		}
 	}
 	return all

@@ -65,10 +65,10 @@ func ParseFilter(s string) (Filter, error) {
 }
 
 // String returns the filter as it was parsed.
-func (f Filter) String() string { return f.prefix + f.topics() }
+func (f Filter) String() string { return f.prefix + f.Topics() }
 
-// topics returns the filter without the prefix. It matches the topics of messages.
-func (f Filter) topics() string { return strings.Join(f.levels, "/") }
+// Topics returns the filter without the prefix $exclusive/. It matches the topics of messages.
+func (f Filter) Topics() string { return strings.Join(f.levels, "/") }
 
 // Levels returns the levels of the filter, including wildcards, without the prefix.
 func (f Filter) Levels() []string { return slices.Clone(f.levels) }
@@ -121,8 +121,24 @@ func (f Filter) walk(topic string, capture func(s string, none bool)) bool {
 	return !more
 }
 
-// Covers reports whether f matches every topic that g matches.
+// Exclusive reports whether the filter begins with $exclusive/.
+func (f Filter) Exclusive() bool { return f.prefix != "" }
+
+// SameTopics reports whether two valid filters differ at most in the prefix $exclusive/. For EMQX,
+// such filters are the same subscription: the later SUBSCRIBE replaces the earlier one, and an
+// UNSUBSCRIBE of either ends it.
+func SameTopics(f, g string) bool {
+	return strings.TrimPrefix(f, exclusive) == strings.TrimPrefix(g, exclusive)
+}
+
+// Covers reports whether a client that has subscribed to f needs no subscription to g: f matches
+// every topic that g matches. An exclusive filter covers only the filters of [SameTopics], and only
+// such a filter covers it: the server may refuse f and grant g, and the right to an exclusive
+// subscription is that to its own filter.
 func (f Filter) Covers(g Filter) bool {
+	if f.Exclusive() || g.Exclusive() {
+		return f.Exclusive() && slices.Equal(f.levels, g.levels)
+	}
 	if g.system && !f.system || strings.HasPrefix(g.levels[0], "$") && !f.matchesSystem() {
 		return false
 	}

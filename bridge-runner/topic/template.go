@@ -173,7 +173,7 @@ func (m Mapping) Output() Filter {
 		case p.text != "":
 			b.WriteString(p.text)
 		case p.capture == 0:
-			b.WriteString(m.filter.topics())
+			b.WriteString(m.filter.Topics())
 		default:
 			b.WriteString(wildcards[p.capture-1])
 		}
