@@ -226,6 +226,18 @@ actions.mqtt.up { connector = c, local_topic = "up/#", parameters { topic = "${t
 		text: "bridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\n",
 		want: []string{"suspend: true", "bridge_mode: note: "},
 	},
+	// conf.c: get_conf_value returns the rest of the line, of which atoi reads the number at the beginning; switches
+	// are compared with true.
+	"nanomq: lines with comments behind values": {
+		text: "bridge.mqtt.b.bridge_mode=true\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.keepalive=45 # seconds\nbridge.mqtt.b.proto_ver = 5# version\n" +
+			"bridge.mqtt.b.clean_start=true # new session\nbridge.mqtt.b.forwards=up/#\nbridge.mqtt.b.subscription.1.topic=down/#\nbridge.mqtt.b.subscription.1.qos=1\t# at least once\n",
+		want: []string{"keepAliveSeconds: 45\n", `protocolVersion: "5"`, "cleanSession: false\n", "line 5: bridge.mqtt.b.clean_start: note: NanoMQ reads the value as false", `filter: "down/#"` + "\n    qos: 1\n"},
+		not:  []string{"left out", "keepalive: note", "proto_ver: note", "qos: note"},
+	},
+	"nanomq: lines with bridge_mode before a comment": {
+		text: "bridge.mqtt.b.bridge_mode=true # on\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\n",
+		want: []string{"suspend: true", "line 1: bridge.mqtt.b.bridge_mode: note: NanoMQ reads the value as false"},
+	},
 	"nanomq: nodes without enable": {
 		text: `bridges.mqtt.nodes = [{name = b, connector { server = "mqtt-tcp://broker.example:1883" }, forwards = ["up/#"]}]`,
 		want: []string{"suspend: true", "enable: note: "},

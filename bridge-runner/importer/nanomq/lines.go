@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
 )
 
@@ -22,9 +23,32 @@ var renamed = map[string]string{
 // bridge.mqtt.
 var settings = regexp.MustCompile(`^(address|proto_ver|clientid|keepalive|clean_start|username|password|bridge_mode|forwards|subscription|parallel|tls|quic_.*|will|connect|max_.*|hybrid_.*|backup_.*)$`)
 
+// numbers and switches are the last parts of the keys whose values are numbers, or true and false.
+var (
+	numbers  = regexp.MustCompile(`^(proto_ver|keepalive|backoff_max|port|qos|retain|retain_handling|retain_as_published|session_expiry_interval|maximum_packet_size)$`)
+	switches = regexp.MustCompile(`^(enable|bridge_mode|clean_start|verify_peer|hybrid_bridging|retry_qos_0)$`)
+)
+
+// beforeComment matches the number at the beginning of a value that a comment follows.
+var beforeComment = regexp.MustCompile(`^([+-]?[0-9]+)[ \t]*#`)
+
+// typed returns the value of a key as NanoMQ reads it if # follows it: of a number, NanoMQ reads the
+// digits at the beginning. A switch is on if the whole value is true; note explains that it is off.
+func typed(key, text string) (value, note string) {
+	last := key[strings.LastIndex(key, ".")+1:]
+	switch digits := beforeComment.FindStringSubmatch(text); {
+	case numbers.MatchString(last) && digits != nil:
+		return digits[1], ""
+	case switches.MatchString(last) && strings.Contains(text, "#"):
+		return "false", "NanoMQ reads the value as false, because it has comments only in lines of their own, and only the value true turns the key on; move the text from # on to a line of its own if the key is to be true"
+	}
+	return text, ""
+}
+
 // parseLines reads the format with lines KEY=VALUE, and returns it in the form of the current
-// format. Values have no quotes. A line that begins with # is a comment.
-func parseLines(data []byte) (*tree.Value, error) {
+// format, with notes about values. Values have no quotes. A line that begins with # is a comment.
+func parseLines(data []byte) (*tree.Value, []draft.Finding, error) {
+	var notes []draft.Finding
 	root := &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	forwards := map[string]*tree.Value{} // the lists, by the path of their bridge
 	number := 0
@@ -45,11 +69,15 @@ func parseLines(data []byte) (*tree.Value, error) {
 		isBridge := len(parts) > 2 && parts[0] == "bridge" && parts[1] == "mqtt"
 		switch {
 		case ok && len(parts) == 2 && parts[0] == "bridge" && parts[1] == "mqtt":
-			return nil, tree.Errorf(number, column, "the key %s names no bridge; write bridge.mqtt.NAME.KEY=VALUE", key)
+			return nil, nil, tree.Errorf(number, column, "the key %s names no bridge; write bridge.mqtt.NAME.KEY=VALUE", key)
 		case !ok && isBridge:
-			return nil, tree.Errorf(number, column, "the key %s has no value; write %s=VALUE", key, key)
+			return nil, nil, tree.Errorf(number, column, "the key %s has no value; write %s=VALUE", key, key)
 		case !isBridge && (len(parts) < 2 || parts[0] != "bridge") && parts[0] != "url":
 			continue // a setting of the broker
+		}
+		text, note := typed(key, text)
+		if note != "" && isBridge {
+			notes = append(notes, draft.Finding{Kind: draft.Note, Line: number, Key: key, Text: note})
 		}
 		value := &tree.Value{Text: text, Line: number, Column: strings.Index(raw, "=") + 2}
 		f := &tree.Field{Shown: key, Line: number, Column: column, Value: value}
@@ -68,11 +96,11 @@ func parseLines(data []byte) (*tree.Value, error) {
 			path, rest = append(path, rest[0]), rest[1:]
 		}
 		if len(rest) == 0 {
-			return nil, tree.Errorf(number, column, "the key %s ends with the name of a bridge; write bridge.mqtt.NAME.KEY=VALUE", key)
+			return nil, nil, tree.Errorf(number, column, "the key %s ends with the name of a bridge; write bridge.mqtt.NAME.KEY=VALUE", key)
 		}
 		setLine(root, forwards, path, rest, f)
 	}
-	return root, nil
+	return root, notes, nil
 }
 
 // setLine sets a key of the bridge at path.

@@ -54,11 +54,10 @@ func Recognize(data []byte) bool {
 
 // Import returns the bridges in a configuration, and the findings that belong to no bridge.
 func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding, error) {
-	root, includes, err := parse(data)
+	root, includes, findings, err := parse(data)
 	if err != nil {
 		return nil, nil, err
 	}
-	var findings []draft.Finding
 	for _, i := range includes {
 		findings = append(findings, draft.Finding{Kind: draft.LeftOut, Line: i.Line, Key: "include", Text: "the file " + i.File + " is not read; import it as a further FILE"})
 	}
@@ -103,12 +102,13 @@ func noteComments(b *draft.Bridge, v *tree.Value) {
 	}
 }
 
-func parse(data []byte) (*tree.Value, []hocon.Include, error) {
+func parse(data []byte) (*tree.Value, []hocon.Include, []draft.Finding, error) {
 	if lines.Match(data) {
-		root, err := parseLines(data)
-		return root, nil, err
+		root, notes, err := parseLines(data)
+		return root, nil, notes, err
 	}
-	return hocon.Parse(data)
+	root, includes, err := hocon.Parse(data)
+	return root, includes, nil, err
 }
 
 // node is the configuration of one bridge.
