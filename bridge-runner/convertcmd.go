@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/convert"
@@ -17,7 +16,7 @@ import (
 const convertUsage = `usage: bridge-runner convert [--namespace NAMESPACE] [FILE...]
 
 Converts MQTTBridge manifests of earlier releases into manifests of this release, and writes
-them to the standard output. Without a FILE it reads the standard input. NAMESPACE is the
+them to the standard output. The FILE - is the standard input, as is no FILE. NAMESPACE is the
 namespace of bridges whose manifest names none: the default client identifiers of before
 depend on it.
 `
@@ -26,23 +25,22 @@ depend on it.
 // [convert.Manifests] does. It writes the manifests to out and the notes to notes.
 func runConvert(files []string, namespace string, in io.Reader, out, notes io.Writer) error {
 	if len(files) == 0 {
-		data, err := io.ReadAll(in)
-		if err != nil {
-			return fmt.Errorf("reading the standard input: %w", err)
-		}
-		return convertOne("the standard input", namespace, data, out, notes)
+		files = []string{"-"}
 	}
-	for i, file := range files {
-		data, err := os.ReadFile(file) //nolint:gosec // the user names the file
-		if err != nil {
-			return err
-		}
+	inputs, err := command.ReadInputs(files, in)
+	if err != nil {
+		return err
+	}
+	for i, input := range inputs {
 		if i > 0 {
 			if _, err := io.WriteString(out, "---\n"); err != nil {
 				return err
 			}
 		}
-		if err := convertOne(file, namespace, data, out, notes); err != nil {
+		if input.Name == "-" {
+			input.Name = "the standard input"
+		}
+		if err := convertOne(input.Name, namespace, input.Data, out, notes); err != nil {
 			return err
 		}
 	}
@@ -64,9 +62,9 @@ func convertOne(source, namespace string, data []byte, out, notes io.Writer) err
 // convertCommand runs the command convert, and returns the exit status.
 func convertCommand(args []string, in io.Reader, out, fault io.Writer) int {
 	flags := flag.NewFlagSet("convert", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
 	namespace := flags.String("namespace", "", "")
-	switch err := flags.Parse(args); {
+	files, err := command.ParseFlags(flags, args)
+	switch {
 	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(out, convertUsage)
 		return command.Done
@@ -74,7 +72,7 @@ func convertCommand(args []string, in io.Reader, out, fault io.Writer) int {
 		_, _ = fmt.Fprintf(fault, "bridge-runner convert: %s\n\n%s", command.FlagError(err), convertUsage)
 		return command.Usage
 	}
-	if err := runConvert(flags.Args(), *namespace, in, out, fault); err != nil {
+	if err := runConvert(files, *namespace, in, out, fault); err != nil {
 		_, _ = fmt.Fprintln(fault, "bridge-runner convert:", err)
 		return command.Failed
 	}

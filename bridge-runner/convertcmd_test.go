@@ -40,6 +40,29 @@ func TestConvert_FilesOrStandardInput_WritesManifestsAndNotes(t *testing.T) {
 	}
 }
 
+// The other commands, kubectl and its plugin accept flags behind the files, too.
+func TestConvert_FlagsAndFilesInAnyOrder_HaveTheSameResult(t *testing.T) {
+	const before = "kind: MQTTBridge\nmetadata:\n  name: b\nspec:\n  local:\n    primary: {url: \"mqtt://a\"}\n  forwards: []\n"
+	file := filepath.Join(t.TempDir(), "b.yaml")
+	if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--namespace", "n", file, "-"},
+		{file, "--namespace=n", "-"},
+		{file, "-", "--namespace", "n"},
+		{"--namespace", "n", "--", file, "-"},
+	} {
+		var out, fault bytes.Buffer
+		if status := convertCommand(args, strings.NewReader(before), &out, &fault); status != 0 {
+			t.Errorf("%q: status %d: %s", args, status, &fault)
+		}
+		if got := strings.Count(out.String(), "clientID: b4c1d846b"); got != 2 {
+			t.Errorf("%q: %d of 2 bridges have the client identifier that belongs to the namespace:\n%s", args, got, &out)
+		}
+	}
+}
+
 func TestConvert_InvalidFile_IsNamed(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"no.yaml": "kind: [", "spec.yaml": "kind: MQTTBridge\nmetadata: {name: b}\n"} {
@@ -65,6 +88,10 @@ func TestConvert_Arguments_DecideExitStatus(t *testing.T) {
 		{[]string{"-h"}, 0, "usage: bridge-runner convert", ""},
 		{[]string{"--unknown"}, 2, "", "bridge-runner convert: flag provided but not defined: --unknown\n"},
 		{[]string{"missing.yaml"}, 1, "", "bridge-runner convert: open missing.yaml"},
+		{[]string{"missing.yaml", "-h"}, 0, "usage: bridge-runner convert", ""},
+		{[]string{"missing.yaml", "--unknown"}, 2, "", "bridge-runner convert: flag provided but not defined: --unknown\n"},
+		{[]string{"missing.yaml", "--namespace"}, 2, "", "bridge-runner convert: flag needs an argument: --namespace\n"},
+		{[]string{"--namespace", "n", "--", "--unknown"}, 1, "", "bridge-runner convert: open --unknown"},
 	} {
 		var out, fault bytes.Buffer
 		if status := convertCommand(c.args, nil, &out, &fault); status != c.status || !strings.HasPrefix(out.String(), c.out) || !strings.HasPrefix(fault.String(), c.fault) || (out.Len() > 0) != (c.out != "") {

@@ -6,12 +6,13 @@ package main
 import (
 	"crypto/tls"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/peer"
 )
 
@@ -60,13 +61,17 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 
 // runPeerKey runs the command peer-key, and returns the exit code.
 func runPeerKey(args []string, out, fault io.Writer) int {
-	if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+	args, err := command.ParseFlags(flag.NewFlagSet("peer-key", flag.ContinueOnError), args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		_, _ = io.WriteString(out, peerKeyUsage)
-		return 0
-	}
-	if len(args) != 1 || args[0] == "" || args[0][0] == '-' {
+		return command.Done
+	case err != nil:
+		_, _ = fmt.Fprintf(fault, "bridge-runner peer-key: %s\n\n%s", command.FlagError(err), peerKeyUsage)
+		return command.Usage
+	case len(args) != 1 || args[0] == "":
 		_, _ = io.WriteString(fault, peerKeyUsage)
-		return 2
+		return command.Usage
 	}
 	key, public := filepath.Join(args[0], peerKeyFile), filepath.Join(args[0], peerPublicFile)
 	switch err := makePeerKey(args[0]); {

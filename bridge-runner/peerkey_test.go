@@ -51,7 +51,10 @@ func TestPeerKey_Command_SaysWhatToDo(t *testing.T) {
 	}{
 		{"", 2, "", "usage:"},
 		{"--help", 0, "usage:", ""},
-		{"--other", 2, "", "usage:"},
+		{dir + " -h", 0, "usage:", ""},
+		{"--other", 2, "", "flag provided but not defined: --other\n\nusage:"},
+		{dir + " --other", 2, "", "flag provided but not defined: --other\n\nusage:"},
+		{dir + " " + dir, 2, "", "usage:"},
 		{dir, 0, "copy " + filepath.Join(dir, peerPublicFile) + " to the other machine", ""},
 		{dir, 1, "", filepath.Join(dir, peerKeyFile) + " exists and is not replaced"},
 	} {

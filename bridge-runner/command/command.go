@@ -115,26 +115,36 @@ type usage struct {
 	head, tail string
 }
 
-// parse parses the arguments of a command of the runner, and returns the arguments that are no
-// flags. Flags may also follow other arguments; all arguments after -- are other arguments. It
-// returns false with the exit status if the command must not run.
-func (u usage) parse(flags *flag.FlagSet, args []string, out, fault io.Writer) (others []string, status int, ok bool) {
+// ParseFlags parses the arguments of a command, and returns the arguments that are no flags. Flags
+// may also follow other arguments; all arguments after -- are other arguments. The error is an error
+// of [flag.FlagSet.Parse].
+func ParseFlags(flags *flag.FlagSet, args []string) (others []string, err error) {
 	flags.SetOutput(io.Discard)
 	for {
-		err := flags.Parse(args)
-		if errors.Is(err, flag.ErrHelp) {
-			_, _ = io.WriteString(out, u.head+"\n"+DescribeFlags(flags)+"\n"+u.tail)
-			return nil, Done, false
-		} else if err != nil {
-			return nil, u.refuse(flags, FlagError(err), fault), false
+		if err := flags.Parse(args); err != nil {
+			return nil, err
 		}
 		rest := flags.Args()
 		parsed := len(args) - len(rest)
 		if len(rest) == 0 || parsed > 0 && args[parsed-1] == "--" {
-			return append(others, rest...), Done, true
+			return append(others, rest...), nil
 		}
 		others, args = append(others, rest[0]), rest[1:]
 	}
+}
+
+// parse parses the arguments of a command of the runner as [ParseFlags] does. It returns false with
+// the exit status if the command must not run.
+func (u usage) parse(flags *flag.FlagSet, args []string, out, fault io.Writer) (others []string, status int, ok bool) {
+	others, err := ParseFlags(flags, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(out, u.head+"\n"+DescribeFlags(flags)+"\n"+u.tail)
+		return nil, Done, false
+	case err != nil:
+		return nil, u.refuse(flags, FlagError(err), fault), false
+	}
+	return others, Done, true
 }
 
 // refuse writes why the arguments are invalid, and returns the exit status. The help would hide the message.
