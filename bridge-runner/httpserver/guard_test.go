@@ -48,6 +48,7 @@ func TestGuard_NameOfAnotherSiteOnLoopback_IsRefused(t *testing.T) {
 		{"localhost.attacker.example", "127.0.0.1", http.StatusMisdirectedRequest},
 		{own + ".attacker.example", "127.0.1.1", http.StatusMisdirectedRequest},
 		{"127.0.0.1.attacker.example", "127.0.0.1", http.StatusMisdirectedRequest},
+		// The runner does not know the names of its other addresses: docs/security.md says who may reach them.
 		{"runner.example", "192.0.2.7", http.StatusOK},
 	} {
 		resp := ask(t, c.host, c.local)
