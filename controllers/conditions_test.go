@@ -200,7 +200,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"with no server it is not Ready, and the reason comes from the preferred server", observed(withSides(localUp(), remoteDown())),
 			map[string]string{
-				"Ready":           "False/NotConnected the remote side has no connected server: no server is connected; " + primaryFailed + "; " + backupFailed,
+				"Ready":           "False/NotConnected the remote side has no connected server: " + primaryFailed + "; " + backupFailed,
 				"LocalConnected":  "True/Connected",
 				"RemoteConnected": "False/AuthenticationFailed no server is connected; " + primaryFailed + "; " + backupFailed,
 				"Degraded":        "Unknown/NotConnected",
@@ -276,22 +276,23 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"a pod that is not scheduled because it has no storage class stalls, and Ready gives the cause", observed(withUnboundClaim("", corev1.ClaimPending)),
 			map[string]string{
-				"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not scheduled: " + noVolume +
-					"; PersistentVolumeClaim plant-bridge has no volume, because it has no storage class and the cluster has no default class; name a class in spec.buffer.disk.storageClassName",
-				"Stalled":     "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has no volume",
+				"Ready": "False/RunnerNotRunning PersistentVolumeClaim plant-bridge has no volume, because it has no storage class and the cluster has no default class; " +
+					"name a class in spec.buffer.disk.storageClassName; runner pod plant-bridge-1 is not scheduled: " + noVolume,
+				"Stalled":     "True/VolumeMissing PersistentVolumeClaim plant-bridge has no volume, because it has no storage class",
 				"Reconciling": "absent",
 			},
 		},
 		{
 			"a volume that is being created is awaited", observed(withUnboundClaim("fast", corev1.ClaimPending)),
 			map[string]string{
-				"Stalled":     "absent",
-				"Reconciling": "True/Progressing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has no volume of storage class fast yet",
+				"Stalled": "absent",
+				"Reconciling": "True/Progressing PersistentVolumeClaim plant-bridge has no volume of storage class fast yet; if this does not end, the events of the claim show the cause: kubectl describe pvc; " +
+					"runner pod plant-bridge-1 is not scheduled: " + noVolume,
 			},
 		},
 		{
 			"a lost volume stalls", observed(withUnboundClaim("fast", corev1.ClaimLost)),
-			map[string]string{"Stalled": "True/VolumeMissing runner pod plant-bridge-1 is not scheduled: " + noVolume + "; PersistentVolumeClaim plant-bridge has lost its volume pv-7"},
+			map[string]string{"Stalled": "True/VolumeMissing PersistentVolumeClaim plant-bridge has lost its volume pv-7"},
 		},
 		{
 			"a volume that is being expanded is awaited", observed(func(o *observation) {
@@ -497,8 +498,13 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{"Stalled": "True/ApplyFailed Deployment plant-bridge cannot create the runner pod: violates PodSecurity", "Reconciling": "absent"},
 		},
 		{
-			"an image that cannot be pulled stalls with the kubelet's message", observed(unreported, withWaitingContainer("ImagePullBackOff", "no such image", nil)),
-			map[string]string{"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image", "Reconciling": "absent"},
+			"an image that cannot be pulled stalls with the kubelet's message and the remedy", observed(unreported, withWaitingContainer("ImagePullBackOff", "no such image", nil)),
+			map[string]string{
+				"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image; " +
+					"check spec.runner.image or the operator's --runner-image, spec.runner.imagePullSecrets, and that the node reaches the registry",
+				"Reconciling": "absent",
+				"Ready":       "False/RunnerNotRunning container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image; check spec.runner.image",
+			},
 		},
 		{
 			"a container that crashes stalls with its last log lines", observed(unreported, withWaitingContainer("CrashLoopBackOff", "back-off 10s",
@@ -566,7 +572,7 @@ func withAnnounced(change func(*announced)) func(*observation) {
 }
 
 func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
-	const downNote = "no server is connected; primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong; " +
+	const downNote = "primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong; " +
 		"backup-1 (mqtt://b:1883) failed: ConnectionRefused: nothing listens there"
 	at := metav1.NewMicroTime(epoch)
 	down := withAnnounced(func(a *announced) { a.RemoteDown = at })
@@ -646,6 +652,12 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			"a switch from a server that the spec no longer lists is announced as such",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "old", "primary", epoch), v1alpha1.ReasonServerRemoved))),
 			[]string{"Normal Switched the remote side was switched from old, which the spec no longer lists, to primary: 42 ms without a server: ServerRemoved"},
+			&announced{RemoteSwitch: at},
+		},
+		{
+			"a switch to the changed URL of a server is announced without two servers",
+			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "primary", "primary", epoch), v1alpha1.ReasonServerRemoved))),
+			[]string{"Normal Switched the remote side was switched to the changed URL of primary: 42 ms without a server: ServerRemoved"},
 			&announced{RemoteSwitch: at},
 		},
 		{

@@ -151,6 +151,8 @@ func announceSwitch(name string, side *v1alpha1.SideStatus, runner *v1alpha1.Run
 		return slices.IndexFunc(side.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server })
 	}
 	switch {
+	case f.Reason == v1alpha1.ReasonServerRemoved && f.From == f.To:
+		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgURLChanged
 	case f.Reason == v1alpha1.ReasonServerRemoved:
 		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgServerRemoved
 	case f.Reason == v1alpha1.ReasonSwitchRequested:
@@ -258,7 +260,7 @@ func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTi
 			reason:    v1alpha1.EventAllServersDown,
 			action:    actionReportOutage,
 			part:      partOfSide(name),
-			note:      note(msgAllServersDown, name, side.Summary()),
+			note:      note(msgAllServersDown, name, side.FailureSummary()),
 		}}
 	default:
 		return nil

@@ -52,6 +52,7 @@ const (
 	msgPodsRefused     = "Deployment %s cannot create the runner pod: %s"
 	msgRolloutTimedOut = "Deployment %s makes no progress: %s; check the pod: kubectl describe pod"
 	msgPodFailing      = "container %s of runner pod %s: %s"
+	msgImageNotPulled  = "%s; check spec.runner.image or the operator's --runner-image, spec.runner.imagePullSecrets, and that the node reaches the registry"
 	msgLastExit        = "exited with code %d (%s): %s"
 	msgLastExitOnly    = "exited with code %d (%s)"
 
@@ -71,6 +72,7 @@ const (
 	msgFailedBack     = "the %s side failed back from %s to %s: %s%s without a server: %s"
 	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: %s%s without a server: %s"
 	msgServerRemoved  = "the %s side was switched from %s, which the spec no longer lists, to %s: %s%s without a server: %s"
+	msgURLChanged     = "the %[1]s side was switched to the changed URL of %[3]s: %[4]s%[5]s without a server: %[6]s"
 	msgSilence        = "%s without acknowledgement, then "
 	msgMoreSwitches   = "; no event of %s of this side since %s" // a number of switches and a time
 	msgManifestUsed   = "runner pod %s has applied a change of the spec"

@@ -211,11 +211,11 @@ func podCondition(p *corev1.Pod, conditionType corev1.PodConditionType) *corev1.
 	return &p.Status.Conditions[i]
 }
 
+// imageWaits are the reasons of a waiting container whose image the node does not have.
+var imageWaits = []string{"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+
 // failingWaits are the reasons of a waiting container that do not resolve without a user.
-var failingWaits = []string{
-	"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
-	crashLoop, "CreateContainerError", "CreateContainerConfigError", "RunContainerError",
-}
+var failingWaits = append(slices.Clone(imageWaits), crashLoop, "CreateContainerError", "CreateContainerConfigError", "RunContainerError")
 
 // stableTime is the time for which a restarted container must run until it no longer counts
 // as failing. The kubelet's back-off for restarts is reset after the same time. A shorter
@@ -269,14 +269,17 @@ const crashLoop = "CrashLoopBackOff"
 // waitMessage returns the message for a waiting container. For a container that crashes it
 // describes the last exit, because the kubelet's message only states the back-off time.
 func waitMessage(w *corev1.ContainerStateWaiting, last *corev1.ContainerStateTerminated) string {
-	switch {
-	case w.Reason == crashLoop && last != nil:
+	if w.Reason == crashLoop && last != nil {
 		return crashMessage(last)
-	case w.Message != "":
-		return w.Reason + ": " + w.Message
-	default:
-		return w.Reason
 	}
+	message := w.Reason
+	if w.Message != "" {
+		message += ": " + w.Message
+	}
+	if slices.Contains(imageWaits, w.Reason) {
+		return fmt.Sprintf(msgImageNotPulled, message)
+	}
+	return message
 }
 
 // crashMessage returns the message for a container that crashes. It is the same while the

@@ -183,8 +183,8 @@ func unscheduled(o *observation, p *corev1.Pod) string {
 		return ""
 	}
 	message := fmt.Sprintf(msgUnscheduled, p.Name, c.Message)
-	if trouble, _ := claimTrouble(o); trouble != "" {
-		message += "; " + trouble
+	if cause, _ := claimTrouble(o); cause != "" {
+		return cause + "; " + message
 	}
 	return message
 }

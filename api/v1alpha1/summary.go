@@ -28,9 +28,9 @@ func ReadyCondition(runner *RunnerStatus, local, remote *SideStatus) metav1.Cond
 	case runner != nil && !runner.StopTime.IsZero():
 		c.Reason, c.Message = ReasonRunnerNotRunning, fmt.Sprintf("runner pod %s stops", runner.Pod)
 	case l == nil:
-		c.Message = "the local side has no connected server: " + local.Summary()
+		c.Message = "the local side has no connected server: " + local.FailureSummary()
 	case r == nil:
-		c.Message = "the remote side has no connected server: " + remote.Summary()
+		c.Message = "the remote side has no connected server: " + remote.FailureSummary()
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, ReasonForwarding
 		c.Message = fmt.Sprintf("forwarding%s between %s (%s) on the local side and %s (%s) on the remote side", with, l.Name, PublicURL(l.URL), r.Name, PublicURL(r.URL))
@@ -67,22 +67,32 @@ func (s *SideStatus) FailedServers() []ServerStatus {
 
 // Summary names the server in use, and every failed server with the cause of its failure.
 func (s *SideStatus) Summary() string {
-	failed := s.FailedServers()
-	var parts []string
-	switch active := s.ActiveServer(); {
-	case active != nil:
-		parts = append(parts, fmt.Sprintf("connected to %s (%s)", active.Name, PublicURL(active.URL)))
-	case len(failed) == 0:
-		parts = append(parts, "no server has been reached yet")
-	default:
-		parts = append(parts, "no server is connected")
+	active, failed := s.ActiveServer(), s.FailedServers()
+	if active == nil && len(failed) == 0 {
+		return s.FailureSummary()
 	}
-	for _, server := range failed {
+	head := "no server is connected"
+	if active != nil {
+		head = fmt.Sprintf("connected to %s (%s)", active.Name, PublicURL(active.URL))
+	}
+	if len(failed) == 0 {
+		return head
+	}
+	return head + "; " + s.FailureSummary()
+}
+
+// FailureSummary names every failed server with the cause of its failure.
+func (s *SideStatus) FailureSummary() string {
+	var parts []string
+	for _, server := range s.FailedServers() {
 		cause := ""
 		if server.LastError != nil {
 			cause = fmt.Sprintf(": %s: %s", server.LastError.Reason, server.LastError.Message)
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", server.Name, PublicURL(server.URL), cause))
+	}
+	if len(parts) == 0 {
+		return "no server has been reached yet"
 	}
 	return strings.Join(parts, "; ")
 }

@@ -120,9 +120,6 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 		if err != nil {
 			return 0, inFile(source, err)
 		}
-		if len(result.Bridges)+len(result.Findings) == 0 {
-			return 0, fmt.Errorf("%s: the file has no bridges", source)
-		}
 		results[i] = result
 	}
 	if err := c.write(sources, results, out); err != nil {

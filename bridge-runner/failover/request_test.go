@@ -218,6 +218,30 @@ func TestRequest_DuringFailback_IsCarriedOutAfterIt(t *testing.T) {
 	}
 }
 
+// The requested server comes before all others, so that it could also be the target of a failback.
+// The switch must follow from the request: it needs the probe for the request, and is reported as requested.
+func TestRequest_ForStableServer_PrecedesFailback(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		run  func(s *script) // three servers; 0 is in use, and 1 and 2 have just passed a probe and are stable
+	}{
+		{"whose probe passes", func(s *script) {
+			s.requests(1).starts(1).isIdle().ends(1, true).begins(1).switches(1, false, Switched)
+		}},
+		{"whose probe fails", func(s *script) {
+			s.requests(1).starts(1).isIdle().ends(1, false).answers(ProbeFailed).isIdle()
+		}},
+		{"which is withdrawn after the switch", func(s *script) {
+			s.requests(1).starts(1).ends(1, true).begins(1).switches(1, false, Switched).withdraws()
+			s.probes(true, 0).standsBy(testStable).failsBack(0)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.run(newStandby(t, 3).connects(0).probes(true, 1, 2).standsBy(testStable).probes(true, 1, 2))
+		})
+	}
+}
+
 func TestNext_WhileItWaits_ReturnsTheRestOfTheWait(t *testing.T) {
 	s := newScript(t, 1).fails(0).pauses().after(200 * time.Millisecond)
 	s.waits(300 * time.Millisecond).fails(0).waits(time.Second)

@@ -136,10 +136,11 @@ func (m *Machine) requiredStable(i int) time.Duration {
 }
 
 // failback returns the best server that has been stable, if the machine may fail back
-// now. The caller must check the age of its latest probe.
+// now. The caller must check the age of its latest probe. There is no failback before the answer to a
+// request: it would be to the requested server, without the probe for the request.
 func (m *Machine) failback(now time.Time) int {
 	best := noServer
-	if m.stopped || m.leaving() {
+	if m.stopped || m.leaving() || m.request.stage != answered {
 		return best
 	}
 	for i := range m.servers {

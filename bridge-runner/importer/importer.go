@@ -11,6 +11,7 @@ package importer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -71,7 +72,13 @@ func Import(data []byte, from string, opts *draft.Options) (*Result, error) {
 		return nil, fmt.Errorf("unknown format %q; the formats are %s", from, strings.Join(Formats(), ", "))
 	}
 	bridges, findings, err := f.importFile(data, opts)
+	if err == nil && len(bridges)+len(findings) == 0 {
+		err = errors.New("the file has no bridges")
+	}
 	if err != nil {
+		if likely, unknown := Guess(data); unknown == nil && likely != from {
+			err = fmt.Errorf("%w; the file looks like a configuration of %s: import it by --from %s", err, likely, likely)
+		}
 		return nil, err
 	}
 	return &Result{Format: from, Bridges: bridges, Findings: findings}, nil

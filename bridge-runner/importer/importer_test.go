@@ -31,6 +31,23 @@ func TestImport_UnusableFile_IsNamed(t *testing.T) {
 	}
 }
 
+func TestImport_FileOfAnotherFormat_NamesIt(t *testing.T) {
+	for _, c := range []struct{ from, file, want string }{
+		{"nanomq", "persistence true\nconnection a\naddress b\ntopic x out\n", "the file looks like a configuration of mosquitto: import it by --from mosquitto"},
+		{"emqx", "persistence true\nconnection a\naddress b\ntopic x out\n", "import it by --from mosquitto"},
+		{"hivemq-edge", "bridges.mqtt.a {\n  server = \"mqtt-tcp://x:1883\"\n}\n", "import it by --from nanomq"},
+	} {
+		_, err := Import([]byte(c.file), c.from, &draft.Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("--from %s: %v, want %q", c.from, err, c.want)
+		}
+	}
+	_, err := Import([]byte("bridges.mqtt.a {\n"), "nanomq", &draft.Options{})
+	if err == nil || strings.Contains(err.Error(), "--from") {
+		t.Errorf("a fault in a file of the named format: %v", err)
+	}
+}
+
 // Words that a version of YAML reads as another type are quoted.
 func TestYAML_TextsThatLookLikeOtherTypes_AreQuoted(t *testing.T) {
 	for _, text := range []string{"on", "Off", "yes", "n", "true", "null", "1", "1.5", "1:30", "0x1f", "~", "a: b", "# a", "'", `"`, "a\tb", "-", "*a", "é", "", "a\nb\n", "2026-01-01", "\x7f", "\u0085", "\uFEFFa", "\uFFFE", "a\n\x7f\n", "\U0001F600"} {

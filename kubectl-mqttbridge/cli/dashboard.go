@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"runtime"
@@ -50,6 +51,9 @@ pods/portforward.`,
 
 func (d *dashboardCommand) run(ctx context.Context, bridge string) error {
 	client, namespace, err := d.connect()
+	if err == nil {
+		err = d.checkPort()
+	}
 	if err != nil {
 		return err
 	}
@@ -93,6 +97,15 @@ func (d *dashboardCommand) forward(ctx context.Context, client *cluster.Client, 
 		}
 	}()
 	return client.Forward(ctx, b.Namespace, pod, d.port, cluster.Port(b), func(local uint16) { d.show(ctx, b, pod, local) })
+}
+
+// checkPort returns an error if another program uses the port. The library that forwards it reports no cause.
+func (d *dashboardCommand) checkPort() error {
+	l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", d.port))
+	if err != nil {
+		return fmt.Errorf("%w; choose another port by --port, or omit it for any free port", err)
+	}
+	return l.Close()
 }
 
 // show prints the URL and opens the page, the first time.

@@ -71,7 +71,7 @@ func (e *eventsCommand) run(ctx context.Context, bridge string) error {
 		return err
 	}
 	if len(events) == 0 && !e.watch {
-		e.print("There is no event.")
+		e.print("%s", noEvent(namespace, bridge))
 		return nil
 	}
 	fleet.WriteEvents(e.Out, events, e.style())
@@ -114,6 +114,17 @@ func (e *eventsCommand) follow(ctx context.Context, client *cluster.Client, name
 			return err
 		}
 	}
+}
+
+// noEvent describes an empty list of the events of a namespace, or of all namespaces if it is empty.
+func noEvent(namespace, bridge string) string {
+	switch {
+	case namespace == "":
+		return "The cluster has no event of a bridge; Kubernetes keeps events for an hour by default."
+	case bridge != "":
+		return fmt.Sprintf("The namespace %s has no event of the bridge %s; Kubernetes keeps events for an hour by default.", namespace, bridge)
+	}
+	return fmt.Sprintf("The namespace %s has no event of a bridge; `%s events -A` shows the events of all bridges.", namespace, name)
 }
 
 // show shows the new events of a watch until it ends.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -94,7 +95,7 @@ Without -b and -f, it explains the topics for all bridges of the namespace.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, topics []string) error {
-			inputs, err := p.explained(cmd.Context(), explain.File, bridge)
+			inputs, err := p.explained(cmd.Context(), explain.File, bridge, topics)
 			if err != nil {
 				return err
 			}
@@ -134,8 +135,9 @@ Exit status: 0 complete, 1 error, 2 wrong arguments, 3 something has no counterp
 	return cmd
 }
 
-// explained returns the manifests to explain topics for.
-func (p *program) explained(ctx context.Context, file, bridge string) ([]command.Input, error) {
+// explained returns the manifests to explain topics for. It notes a topic that is the name of a bridge,
+// which the other commands take as an argument.
+func (p *program) explained(ctx context.Context, file, bridge string, topics []string) ([]command.Input, error) {
 	switch {
 	case file != "":
 		return p.inputs(ctx, []string{file}, nil)
@@ -152,6 +154,11 @@ func (p *program) explained(ctx context.Context, file, bridge string) ([]command
 	}
 	if len(bridges) == 0 {
 		return nil, fmt.Errorf("the namespace %s has no bridge; name another one by -n, or a file by -f", namespace)
+	}
+	for i := range bridges {
+		if slices.Contains(topics, bridges[i].Name) {
+			_, _ = fmt.Fprintf(p.ErrOut, "note: %[1]s is also the name of a bridge, and is explained as a topic; to explain the topics for this bridge only, use --bridge %[1]s\n", bridges[i].Name)
+		}
 	}
 	return manifests(bridges)
 }

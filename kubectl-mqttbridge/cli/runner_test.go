@@ -84,6 +84,8 @@ func TestCommandsOfTheRunner_OnBridgesOfTheCluster_ReadTheirManifests(t *testing
 	in("explain", "sensors/t1", "-b", bridgeName).want(t, done, `publishes "plant1/sensors/t1"`)
 	create(t, manifestOf(s.namespace, "second", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
 	in("explain", "sensors/t1").want(t, done, "bridge "+s.namespace+"/"+bridgeName, "bridge "+s.namespace+"/second")
+	in("explain", bridgeName, "sensors/t1").want(t, done, `publishes "plant1/sensors/t1"`,
+		"note: "+bridgeName+" is also the name of a bridge, and is explained as a topic; to explain the topics for this bridge only, use --bridge "+bridgeName)
 	in("explain", "sensors/#", "-b", bridgeName).want(t, usage, `"sensors/#" is not the topic of a message`)
 	in("explain", "a", "-b", bridgeName, "-f", "x").want(t, usage, "exclude each other")
 	in("explain", "a", "-b", "missing").want(t, failed, "has no bridge missing")

@@ -7,11 +7,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +40,8 @@ func TestEvents_OfABridge_IncludeItsChildObjects(t *testing.T) {
 	for _, name := range []string{"b", "b-bridge"} { // a bridge may have the name of a child object of another one
 		create(t, manifestOf(ns, name, "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
 	}
-	plugin(t, "events", "-n", ns).want(t, done, "There is no event.")
+	plugin(t, "events", "-n", ns).want(t, done, "The namespace "+ns+" has no event of a bridge; `kubectl mqttbridge events -A` shows the events of all bridges.\n")
+	plugin(t, "events", "b", "-n", ns).want(t, done, "The namespace "+ns+" has no event of the bridge b; Kubernetes keeps events for an hour by default.\n")
 	event(t, ns, "MQTTBridge", "b", v1alpha1.EventFailedOver, "from cloud-a to cloud-b", time.Minute)
 	event(t, ns, "Pod", "b-bridge-5f6d8", "FailedScheduling", "no node", 2*time.Minute)
 	event(t, ns, "MQTTBridge", "b-bridge", v1alpha1.EventRecovered, "all is well", time.Hour)
@@ -106,6 +109,15 @@ func TestDashboard_OfABridge_ForwardsToTheActiveRunner(t *testing.T) {
 	plugin(t, "dashboard", bridgeName, "-n", s.namespace, "--as", viewer).want(t, failed, "the right to create pods/portforward in the namespace "+s.namespace+" is missing")
 	create(t, manifestOf(s.namespace, "idle", "mqtt://plant.example:1883", "mqtt://cloud.example:1883"))
 	plugin(t, "dashboard", "idle", "-n", s.namespace).want(t, failed, "no runner has reported yet")
+
+	used, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = used.Close() }()
+	port := strconv.Itoa(used.Addr().(*net.TCPAddr).Port)
+	plugin(t, "dashboard", bridgeName, "-n", s.namespace, "--port", port).want(t, failed,
+		"listen tcp4 127.0.0.1:"+port+": bind: address already in use; choose another port by --port, or omit it for any free port")
 
 	cmd := exec.CommandContext(t.Context(), bin+"/kubectl-mqttbridge", "dashboard", bridgeName, "-n", s.namespace)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)

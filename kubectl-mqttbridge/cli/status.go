@@ -194,6 +194,10 @@ func (s *statusCommand) write(out io.Writer, view *fleet.View) error {
 			style.Height = height - 1
 		}
 	}
+	if len(view.Bridges) == 0 && len(view.Notes) == 0 {
+		_, err := fmt.Fprintln(out, s.nothing())
+		return err
+	}
 	if len(s.selection.Names) > 0 {
 		style.Width = 0
 		view.WriteDetail(out, style)
@@ -201,6 +205,18 @@ func (s *statusCommand) write(out io.Writer, view *fleet.View) error {
 	}
 	view.WriteTable(out, style)
 	return nil
+}
+
+// nothing describes an empty view.
+func (s *statusCommand) nothing() string {
+	selected := ""
+	if s.selection.Labels != "" {
+		selected = " with the labels " + s.selection.Labels
+	}
+	if s.selection.Namespace == "" {
+		return fmt.Sprintf("The cluster has no bridge%s.", selected)
+	}
+	return fmt.Sprintf("The namespace %s has no bridge%s; `%s status -A` lists all bridges.", s.selection.Namespace, selected, name)
 }
 
 // sleep waits for a time, or until the context ends.

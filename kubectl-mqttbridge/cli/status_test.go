@@ -76,9 +76,9 @@ func TestStatus_WithoutRightOrPod_ShowsTheStatusAndTheReason(t *testing.T) {
 
 func TestStatus_OfAFleet_IsSortedByTroubleAndSelected(t *testing.T) {
 	ns := namespace(t)
-	if r := plugin(t, "status", "-n", ns); r.status != done || !strings.Contains(r.out, "There is no bridge.") {
-		t.Errorf("an empty namespace: %+v", r)
-	}
+	plugin(t, "status", "-n", ns).want(t, done, "The namespace "+ns+" has no bridge; `kubectl mqttbridge status -A` lists all bridges.\n")
+	plugin(t, "status", "-n", ns, "-l", "site=x").want(t, done, "The namespace "+ns+" has no bridge with the labels site=x; `kubectl mqttbridge status -A` lists all bridges.\n")
+	plugin(t, "status", "-A", "-l", "site=x").want(t, done, "The cluster has no bridge with the labels site=x.\n")
 	for i, reason := range []string{"", v1alpha1.ReasonNotConnected, v1alpha1.ReasonActiveOnBackup} {
 		b := manifestOf(ns, fmt.Sprintf("bridge-%d", i), "mqtt://plant.example:1883", "mqtt://cloud.example:1883")
 		b.Labels = map[string]string{"site": fmt.Sprintf("site-%d", i)}

@@ -32,7 +32,7 @@ func (b *Bridge) writeDetail(out io.Writer, style *Style) {
 	if b.Since != nil {
 		head += fmt.Sprintf(" for %s", age(b.Since, style.Now))
 	}
-	if b.RunningGeneration != b.Generation {
+	if b.RunningGeneration != b.Generation && b.RunningGeneration != 0 { // 0: no runner has reported
 		head += fmt.Sprintf(", the runner runs generation %d of %d", b.RunningGeneration, b.Generation)
 	}
 	_, _ = fmt.Fprintln(out, style.paint(head))

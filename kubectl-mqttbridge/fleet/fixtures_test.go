@@ -41,7 +41,7 @@ func forwarding(since time.Duration) metav1.Condition {
 	return condition(v1alpha1.ConditionReady, true, v1alpha1.ReasonForwarding, "forwarding between plant and cloud-a", since)
 }
 
-const down = "the remote side has no connected server: no server is connected; cloud-a (mqtts://cloud-a.example:8883) failed: ConnectionRefused: no program listens on the port; start the server or correct the URL"
+const down = "the remote side has no connected server: cloud-a (mqtts://cloud-a.example:8883) failed: ConnectionRefused: no program listens on the port; start the server or correct the URL"
 
 // examples are bridges in all states, without an order.
 var examples = []example{

@@ -73,7 +73,7 @@ func (b *Bridge) judge(object *v1alpha1.MQTTBridge) {
 	case reconciling != nil:
 		b.decide(Reconciling, reconciling)
 	case object.Status.ObservedGeneration != object.Generation:
-		b.State, b.Reason, b.Message = Reconciling, v1alpha1.ReasonProgressing, "the operator has not seen the latest change of the spec"
+		b.State, b.Reason, b.Message = Reconciling, v1alpha1.ReasonProgressing, "the operator has not seen the latest change of the spec; if this lasts, check that an operator of the bridge's class runs"
 	default:
 		b.decide(Ready, ready)
 	}
