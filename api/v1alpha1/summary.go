@@ -83,16 +83,17 @@ func (s *SideStatus) Summary() string {
 
 // FailureSummary names every failed server with the cause of its failure.
 func (s *SideStatus) FailureSummary() string {
-	var parts []string
-	for _, server := range s.FailedServers() {
+	failed := s.FailedServers()
+	if len(failed) == 0 {
+		return "no server has been reached yet"
+	}
+	parts := make([]string, 0, len(failed))
+	for _, server := range failed {
 		cause := ""
 		if server.LastError != nil {
 			cause = fmt.Sprintf(": %s: %s", server.LastError.Reason, server.LastError.Message)
 		}
 		parts = append(parts, fmt.Sprintf("%s (%s) failed%s", server.Name, PublicURL(server.URL), cause))
-	}
-	if len(parts) == 0 {
-		return "no server has been reached yet"
 	}
 	return strings.Join(parts, "; ")
 }

@@ -34,6 +34,7 @@ var others = map[string]string{
 	"external-secrets.io/v1":                    "an object of External Secrets Operator, whose schema is not in this project",
 	"global:\n  imageRegistry":                  "values of the chart, which test/install checks",
 	"metrics:\n  readers":                       "values of the chart, which test/install checks",
+	"image:\n  repository":                      "values of the chart, which test/install checks",
 	"image:\n  digest":                          "values of the chart, which test/install checks",
 	"podSpecExtra:\n  dnsPolicy":                "values of the chart, which test/install checks",
 	"healthCheckExprs:":                         "a part of a Flux Kustomization, which test/verdicts runs",
