@@ -229,7 +229,7 @@ func TestSetSubscriptions_EndRefused_TriesAgainOnNextConnection(t *testing.T) {
 }
 
 // For EMQX, a filter with the prefix $exclusive/ and the filter without it are one subscription: an UNSUBSCRIBE
-// after the SUBSCRIBE would end the new subscription, and nobody would notice.
+// after the SUBSCRIBE would end the new subscription, without an error.
 func TestSetSubscriptions_OnlyExclusivePrefixChanges_EndsOldSubscriptionFirst(t *testing.T) {
 	versions(t, func(_ *testing.T, p *peer) {
 		l := p.new()
