@@ -5,6 +5,7 @@ package importer
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,9 +117,10 @@ func checkYAML(t *testing.T, b *draft.Bridge, out []byte) {
 	}
 }
 
+// marshal returns a manifest as JSON: the YAML of sigs.k8s.io/yaml cannot have control characters such as DEL.
 func marshal(t *testing.T, b *v1alpha1.MQTTBridge) string {
 	t.Helper()
-	data, err := yaml.Marshal(b)
+	data, err := json.Marshal(b)
 	if err != nil {
 		t.Fatal(err)
 	}

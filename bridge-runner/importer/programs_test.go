@@ -226,8 +226,8 @@ actions.mqtt.up { connector = c, local_topic = "up/#", parameters { topic = "${t
 		text: "bridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\n",
 		want: []string{"suspend: true", "bridge_mode: note: "},
 	},
-	// conf.c: get_conf_value returns the rest of the line. atoi reads the number at its beginning, and switches
-	// are compared with true.
+	// conf.c: get_conf_value returns the rest of the line. atoi reads the number at its beginning. The value of a switch
+	// is compared with true.
 	"nanomq: lines with comments behind values": {
 		text: "bridge.mqtt.b.bridge_mode=true\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.keepalive=45 # seconds\nbridge.mqtt.b.proto_ver = 5# version\n" +
 			"bridge.mqtt.b.clean_start=true # new session\nbridge.mqtt.b.forwards=up/#\nbridge.mqtt.b.subscription.1.topic=down/#\nbridge.mqtt.b.subscription.1.qos=1\t# at least once\n",

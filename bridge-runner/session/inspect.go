@@ -6,7 +6,6 @@ package session
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"time"
 
@@ -93,14 +92,10 @@ func (s *Session) publishOnce(ctx context.Context, m *Message) (*packet.Ack, err
 // publishError returns the error of [Session.await] as an error of a message instead of a ping. answer is
 // the type of the packet that was received instead of PUBACK.
 func publishError(answer packet.Type, err error) error {
-	var e *Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	switch e.Kind {
-	case ProbeTimeout:
-		return &Error{Kind: PublishTimeout, Err: e.Err}
-	case ProbeOtherAnswer:
+	switch {
+	case isKind(err, ProbeTimeout):
+		return &Error{Kind: PublishTimeout, Err: err}
+	case isKind(err, ProbeOtherAnswer):
 		return &Error{Kind: PublishOtherAnswer, Detail: fmt.Sprintf("%s instead of PUBACK", answer)}
 	}
 	return err

@@ -30,7 +30,7 @@ var (
 )
 
 // beforeComment matches the number at the beginning of a value that a comment follows.
-var beforeComment = regexp.MustCompile(`^([+-]?[0-9]+)[ \t]*#`)
+var beforeComment = regexp.MustCompile(`^([+-]?\d+)[ \t]*#`)
 
 // typed returns the value of a key as NanoMQ reads it if # follows it: of a number, NanoMQ reads the
 // digits at the beginning. A switch is on if the whole value is true; note explains that it is off.
