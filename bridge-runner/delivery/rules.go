@@ -46,7 +46,8 @@ func IdentifiedSubscriptions(rules []manifest.Rule) []session.Subscription {
 	var out []session.Subscription
 	for i, id := range identifiers(rules) {
 		if at := slices.IndexFunc(out, func(s session.Subscription) bool { return s.ID == id }); at >= 0 {
-			if widen(&out[at], &rules[i]); rules[i].Filter.Exclusive() {
+			widen(&out[at], &rules[i])
+			if rules[i].Filter.Exclusive() {
 				out[at].Filter = rules[i].Filter.String()
 			}
 			continue
