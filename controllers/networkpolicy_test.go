@@ -103,14 +103,14 @@ func TestNetworkPolicy_Spec_PermitsTheDestinationsOfTheBridge(t *testing.T) {
 func TestNetworkPolicy_SetChangedAndRemoved_IsAppliedAndPruned(t *testing.T) {
 	b, pod := forwardingBridge(t)
 	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "no NetworkPolicy", func(p *networkingv1.NetworkPolicy) bool { return p == nil })
-	update(t, b, func(b *v1alpha1.MQTTBridge) {
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
 		b.Spec.Runner = &v1alpha1.Runner{NetworkPolicy: &v1alpha1.NetworkPolicy{}}
 	})
 	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "the NetworkPolicy of the pod", func(p *networkingv1.NetworkPolicy) bool {
 		return p != nil && len(p.Spec.PodSelector.MatchLabels) > 0 && selects(p.Spec.PodSelector.MatchLabels, pod.Labels) && slices.Equal(connections(t, &p.Spec), []string{": 1883/TCP"})
 	})
 	awaitIdle(t, b) // Fails if the operator keeps writing.
-	update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups[0].URL = "mqtt://192.0.2.1:1884" })
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups[0].URL = "mqtt://192.0.2.1:1884" })
 	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "the new server", func(p *networkingv1.NetworkPolicy) bool {
 		return p != nil && slices.Equal(connections(t, &p.Spec), []string{": 1883/TCP", "192.0.2.1/32: 1884/TCP"})
 	})

@@ -6,7 +6,7 @@ package v1alpha1
 import networkingv1 "k8s.io/api/networking/v1"
 
 // NetworkPolicy limits the connections that the pods of the bridge open: to DNS on ports 53 and
-// 5353, to ports 443 and 6443, where the API server listens, to the servers and proxies of both
+// 5353, to the API server on ports 443 and 6443, to the servers and proxies of both
 // sides and to tracing.endpoint on their ports, and to the other pod of the bridge. Connections
 // to the pods are not limited.
 type NetworkPolicy struct {
