@@ -33,6 +33,14 @@ func build(b *v1alpha1.MQTTBridge, defaults podDefaults) ([]child, error) {
 	if hasOwnClaim(b) {
 		children = append(children, claim(b, disk(b)))
 	}
+	policy, err := networkPolicy(b)
+	if err != nil {
+		return nil, err
+	}
+	if policy != nil {
+		// Before the manifest, so that a new server can be reached when the runner learns of it.
+		children = append(children, policy)
+	}
 	children = append(children, config)
 	if serviceAccountName(b) == childName(b.Name) {
 		children = append(children, serviceAccount(b))

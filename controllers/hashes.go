@@ -37,7 +37,7 @@ func deploymentHashes(b *v1alpha1.MQTTBridge, template *corev1ac.PodTemplateSpec
 func podSpecHash(b *v1alpha1.MQTTBridge) (string, error) {
 	runner := ptr.Deref(b.Spec.Runner, v1alpha1.Runner{})
 	// The pod does not depend on these fields.
-	runner.LogLevel, runner.LogFormat, runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone = "", "", "", nil, ""
+	runner.LogLevel, runner.LogFormat, runner.UpdatePolicy, runner.UpdateWindows, runner.UpdateTimeZone, runner.NetworkPolicy = "", "", "", nil, "", nil
 	parts := struct {
 		Runner  v1alpha1.Runner `json:"runner"`
 		Suspend bool            `json:"suspend"`

@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +38,7 @@ var childKinds = []childKind{
 	newChildKind(rbacv1.SchemeGroupVersion.WithKind("RoleBinding"), &rbacv1.RoleBinding{}, &rbacv1.RoleBindingList{}),
 	newChildKind(appsv1.SchemeGroupVersion.WithKind(deploymentKind), &appsv1.Deployment{}, &appsv1.DeploymentList{}),
 	newMetadataKind(coordinationv1.SchemeGroupVersion.WithKind(leaseKind)),
+	newChildKind(networkingv1.SchemeGroupVersion.WithKind(networkPolicyKind), &networkingv1.NetworkPolicy{}, &networkingv1.NetworkPolicyList{}),
 	newChildKind(policyv1.SchemeGroupVersion.WithKind(budgetKind), &policyv1.PodDisruptionBudget{}, &policyv1.PodDisruptionBudgetList{}),
 }
 

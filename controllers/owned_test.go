@@ -12,12 +12,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	coordinationv1ac "k8s.io/client-go/applyconfigurations/coordination/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -41,6 +43,8 @@ func extracted(t *testing.T, o client.Object) map[string]any {
 		applied, err = rbacv1ac.ExtractRoleBinding(o, FieldOwner)
 	case *appsv1.Deployment:
 		applied, err = appsv1ac.ExtractDeployment(o, FieldOwner)
+	case *networkingv1.NetworkPolicy:
+		applied, err = networkingv1ac.ExtractNetworkPolicy(o, FieldOwner)
 	case *policyv1.PodDisruptionBudget:
 		applied, err = policyv1ac.ExtractPodDisruptionBudget(o, FieldOwner)
 	case *metav1.PartialObjectMetadata: // of a Lease

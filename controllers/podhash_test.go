@@ -82,6 +82,7 @@ func TestPodTemplate_ChangeThatTheProcessApplies_ChangesNeitherHash(t *testing.T
 		"the log level":      func(b *v1alpha1.MQTTBridge) { b.Spec.Runner.LogLevel = v1alpha1.LogLevelDebug },
 		"a preferred server": func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.PreferredServer = &v1alpha1.PreferredServer{Name: "b"} },
 		"the deletion":       func(b *v1alpha1.MQTTBridge) { withDeletion(b, v1alpha1.DeletionDrain) },
+		"the NetworkPolicy":  func(b *v1alpha1.MQTTBridge) { b.Spec.Runner.NetworkPolicy = &v1alpha1.NetworkPolicy{} },
 		"the class":          func(b *v1alpha1.MQTTBridge) { b.Spec.ClassName = "other" },
 		"the memory": func(b *v1alpha1.MQTTBridge) {
 			b.Spec.Buffer.Memory = &v1alpha1.MemoryBuffer{Size: ptr.To(resource.MustParse("1Mi"))}

@@ -181,6 +181,7 @@ func TestRights_Operator_AreTheListedRights(t *testing.T) {
 		{"get list watch create patch", "/persistentvolumeclaims"},
 		{"get list watch", "/pods"},
 		{"patch", "/pods/status"}, // for the annotation of the active pod
+		{"get list watch create patch delete", "networking.k8s.io/networkpolicies"},
 		{"get list watch create patch delete", "policy/poddisruptionbudgets"},
 		{"get list watch create update patch delete", "coordination.k8s.io/leases"}, // update to grant it
 		{"create patch", "events.k8s.io/events"},

@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -186,6 +187,9 @@ func stripFields(obj client.Object) {
 		if len(o.Status.Conditions) == 0 {
 			o.Status.Conditions = nil
 		}
+	case *networkingv1.NetworkPolicy:
+		*o = networkingv1.NetworkPolicy{ObjectMeta: o.ObjectMeta}
+		stripChildMeta(&o.ObjectMeta)
 	case *policyv1.PodDisruptionBudget:
 		*o = policyv1.PodDisruptionBudget{ObjectMeta: o.ObjectMeta}
 		stripChildMeta(&o.ObjectMeta)

@@ -122,6 +122,13 @@ type Runner struct {
 	// +kubebuilder:validation:MaxItems=16
 	ExtraVolumes []ExtraVolume `json:"extraVolumes,omitempty"`
 
+	// networkPolicy makes the operator create a NetworkPolicy, which limits the connections that
+	// the pods of the bridge open to those that a bridge needs. An empty object suffices. It has
+	// no effect if the network plugin of the cluster does not support NetworkPolicies. Default:
+	// the operator creates none.
+	// +optional
+	NetworkPolicy *NetworkPolicy `json:"networkPolicy,omitempty"`
+
 	// priorityClassName is the name of the pod's PriorityClass.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

@@ -320,6 +320,10 @@ func (c *collector) children(ctx context.Context, path string, b *v1alpha1.MQTTB
 	add("ConfigMap", "configmaps", configMap, err)
 	claim, err := kube.CoreV1().PersistentVolumeClaims(n).Get(ctx, name, get)
 	add("PersistentVolumeClaim", "persistentvolumeclaims", claim, err)
+	if b.Spec.Runner != nil && b.Spec.Runner.NetworkPolicy != nil {
+		policy, err := kube.NetworkingV1().NetworkPolicies(n).Get(ctx, name, get)
+		add("NetworkPolicy", "networkpolicies", policy, err)
+	}
 	if !b.Spec.HasStandby() {
 		return foreign
 	}

@@ -23,6 +23,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -109,6 +110,7 @@ func spoiledBridge(s secrets, ns string, port int32) *v1alpha1.MQTTBridge {
 	b.Spec.Remote.Proxy = &v1alpha1.Proxy{URL: "http://proxy.example:3128", Credentials: &v1alpha1.Credentials{Username: &v1alpha1.UsernameSource{Value: s.plant("user name of a proxy")}}}
 	b.Spec.LocalToRemote[0].UserProperties = []v1alpha1.UserProperty{{Name: "token", Value: s.plant("user property")}}
 	b.Spec.Runner = &v1alpha1.Runner{
+		NetworkPolicy:  &v1alpha1.NetworkPolicy{},
 		MetricsPort:    &port,
 		Env:            []corev1.EnvVar{{Name: "TOKEN", Value: s.plant("environment of the runner")}},
 		PodAnnotations: map[string]string{"vault": s.plant("annotation of the pod in the manifest")},
@@ -197,6 +199,10 @@ func TestReport_PlantedSecrets_AreNotInTheBundle(t *testing.T) {
 	create(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "b-bridge", Labels: map[string]string{managedBy: operatorName}, Annotations: map[string]string{"a": s.plant("annotation of the ConfigMap")}}, Data: map[string]string{
 		"bridge.yaml": "spec: {remote: {primary: {url: \"wss://h.example/?q=" + s.plant("manifest of the ConfigMap") + "\"}}}", "other": s.plant("other key of the ConfigMap"),
 	}})
+	create(t, &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "b-bridge", Labels: map[string]string{managedBy: operatorName}, Annotations: map[string]string{"a": s.plant("annotation of the NetworkPolicy")}},
+		Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}},
+	})
 	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: manifest.OperatorLease, Annotations: map[string]string{"a": s.plant("annotation of a Lease")}}})
 	event(t, ns, "MQTTBridge", "b", v1alpha1.EventAllServersDown, "refused: password="+s.plant("event"), 0)
 
@@ -244,7 +250,8 @@ func checkContents(t *testing.T, files map[string]string, bridge, operator, pod,
 		"versions.yaml": "gitVersion", "customresourcedefinition.yaml": "v1alpha1", "fleet.txt": "NotReady", "missing.txt": "Nothing is missing.",
 		bridge + "/bridge.yaml": "filter: sensors/#", bridge + "/status.txt": "WebSocketRefused", bridge + "/events.txt": "AllServersDown",
 		bridge + "/deployment.yaml": "bridge-runner", bridge + "/configmap.yaml": "wss://h.example/?...",
-		pods + "/pod.yaml": "containerStatuses", pods + "/log.txt": "server=cloud-a", pods + "/previous-log.txt": "server=cloud-a",
+		bridge + "/networkpolicy.yaml": "policyTypes",
+		pods + "/pod.yaml":             "containerStatuses", pods + "/log.txt": "server=cloud-a", pods + "/previous-log.txt": "server=cloud-a",
 		pods + "/metrics.txt": "mqttbridge_messages_forwarded_total", pods + "/status.json": "/status",
 		operator + "/deployments.yaml": "--leader-elect", operator + "/leases.yaml": manifest.OperatorLease, operator + "/events.txt": "REASON",
 		operator + "/pods/" + operatorPod + "/log.txt": "server=cloud-a",

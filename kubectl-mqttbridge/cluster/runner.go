@@ -150,7 +150,7 @@ func AboutBridge(e *corev1.Event, name string) bool {
 }
 
 // childKinds are the kinds of the child objects of a bridge, without the Deployment.
-var childKinds = []string{"ConfigMap", "Lease", "PersistentVolumeClaim", "PodDisruptionBudget", "Role", "RoleBinding", "ServiceAccount"}
+var childKinds = []string{"ConfigMap", "Lease", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget", "Role", "RoleBinding", "ServiceAccount"}
 
 // AboutDeployment reports whether an event is about a Deployment, one of its ReplicaSets or one of their
 // pods. Another object may have a name that begins with the name of the Deployment.

@@ -207,7 +207,7 @@ func TestDescriptions_Paragraphs_HaveNoLineBreaks(t *testing.T) {
 // foreign lists the fields with types of Kubernetes, which limits their values when pods are
 // created.
 var foreign = []string{
-	"resources", "tolerations", "affinity", "labelSelector", "topologySpreadConstraints", "dnsConfig", "hostAliases", "env", "seLinuxOptions",
+	"resources", "tolerations", "affinity", "labelSelector", "topologySpreadConstraints", "dnsConfig", "hostAliases", "env", "seLinuxOptions", "serversTo", "extraEgress",
 }
 
 // alternatives lists the fields that a manifest leaves out if it sets another field in their place.

@@ -188,6 +188,7 @@ func TestPolicies_Samples_DenyAndAllow(t *testing.T) {
 		"an image of the project":   {some, `{runner: {image: "ghcr.io/mqttbridge/runner:v1"}}`, ""},
 		"another image":             {some, `{runner: {image: "ghcr.io/mqttbridge-evil/runner:v1"}}`, "spec.runner.image must be an image of"},
 		"a priority class":          {some, `{runner: {priorityClassName: system-node-critical}}`, "remove spec.runner.priorityClassName"},
+		"a NetworkPolicy":           {some, `{runner: {networkPolicy: {}}}`, "remove spec.runner.networkPolicy"},
 		"a toleration":              {some, `{runner: {tolerations: [{operator: Exists}]}}`, "remove spec.runner.tolerations"},
 		"a namespace without label": {all, `{runner: {image: other, priorityClassName: high, tolerations: [{operator: Exists}]}}`, ""},
 	} {

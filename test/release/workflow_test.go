@@ -4,10 +4,12 @@
 package release
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,13 +168,83 @@ func TestReleasesPage_Files_AreThoseOfTheSnapshot(t *testing.T) {
 			t.Errorf("the row of %s has %d platforms; want %d", program, got, len(platforms))
 		}
 	}
-	for _, name := range []string{"install.yaml", "crds.yaml", "checksums.txt", "checksums.txt.sigstore.json", "mqttbridge-operator-VERSION.tgz", "PROGRAM_VERSION_PLATFORM.cdx.json"} {
-		if !strings.Contains(table, "| `"+name+"` |") {
-			t.Errorf("the table lacks %s", name)
+	// The other rows are the files that are no archives, the image and the chart. The workflow adds the
+	// manifest for krew and the signature.
+	want := []string{
+		"PROGRAM_VERSION_PLATFORM.cdx.json", "bridge-runner_VERSION_PLATFORM.tar.gz", "chart", "checksums.txt", "checksums.txt.sigstore.json",
+		"image", "kubectl-mqttbridge_VERSION_PLATFORM.tar.gz", "manager_VERSION_PLATFORM.tar.gz", "mqttbridge.yaml",
+	}
+	extra, err := os.ReadDir(extraFiles())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range extra {
+		want = append(want, strings.ReplaceAll(file.Name(), s.Version, "VERSION"))
+	}
+	var got []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (?:(image|chart) )?`([^`]+)`").FindAllStringSubmatch(table, -1) {
+		got = append(got, cmp.Or(row[1], row[2]))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the rows of the table are\n%q\nwant\n%q", got, want)
+	}
+	for _, name := range s.names("SBOM") {
+		if !strings.HasSuffix(name, ".cdx.json") {
+			t.Errorf("%s is no SBOM in the format of the page", name)
 		}
 	}
-	if want := s.names("SBOM"); !strings.HasSuffix(want[0], ".cdx.json") {
-		t.Errorf("the SBOMs are %q", want)
+}
+
+// No signature exists without an identity of the workflow, so that the snapshot has none. The configuration
+// must sign the checksums, which cover all files, the image and the chart.
+func TestRelease_Configuration_SignsFilesImageAndChart(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(apiserver.Root(), ".goreleaser.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type sign struct {
+		Artifacts, Cmd string
+		Args           []string
+	}
+	var release struct {
+		Signs       []sign
+		DockerSigns []sign `json:"docker_signs"`
+		Dockers     []struct {
+			SBOM  bool
+			Flags []string
+		} `json:"dockers_v2"`
+	}
+	if err := yaml.Unmarshal(data, &release); err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		signs           []sign
+		artifacts, args string
+	}{
+		"the checksums": {release.Signs, "checksum", "sign-blob --bundle=${signature} --yes ${artifact}"},
+		"the image":     {release.DockerSigns, "images", "sign --yes ${artifact}@${digest}"},
+	} {
+		if len(c.signs) != 1 || c.signs[0].Artifacts != c.artifacts || c.signs[0].Cmd != "cosign" || strings.Join(c.signs[0].Args, " ") != c.args {
+			t.Errorf("goreleaser signs %s by %+v; want cosign with %q", what, c.signs, c.args)
+		}
+	}
+	if len(release.Dockers) != 1 || !release.Dockers[0].SBOM || !strings.Contains(strings.Join(release.Dockers[0].Flags, " "), "--provenance=mode=max") {
+		t.Errorf("the image has no SBOM or no provenance: %+v", release.Dockers)
+	}
+	text := workflows(t)["release.yml"]
+	install, build := strings.Index(text, "uses: sigstore/cosign-installer@"), strings.Index(text, "make release VERSION=")
+	if install < 0 || build < install || strings.Contains(text, "SKIP") {
+		t.Error("the workflow does not install cosign before it runs make release, or skips a step of goreleaser")
+	}
+	for _, want := range []string{
+		"make push-chart VERSION=\"$VERSION\"\n        cosign sign --yes \"ghcr.io/mqttbridge/charts/mqttbridge-operator@$(cat bin/release/chart.digest)\"",
+		"gh release upload \"$GITHUB_REF_NAME\" dist/mqttbridge.yaml",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the workflow has no %q", want)
+		}
 	}
 }
 
