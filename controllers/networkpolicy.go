@@ -174,7 +174,7 @@ func sortedOnce(numbers []int32) []int32 {
 }
 
 func ports(numbers []int32, protocols ...corev1.Protocol) []networkingv1.NetworkPolicyPort {
-	var out []networkingv1.NetworkPolicyPort
+	out := make([]networkingv1.NetworkPolicyPort, 0, len(numbers)*len(protocols))
 	for _, number := range numbers {
 		for _, protocol := range protocols {
 			out = append(out, networkingv1.NetworkPolicyPort{Port: ptr.To(intstr.FromInt32(number)), Protocol: ptr.To(protocol)})

@@ -56,8 +56,8 @@ openssl crl2pkcs7 -nocrl -certfile ca.crt -out ca.p7b
 
 // pageCommands returns the commands of a page, with their lines joined.
 func pageCommands(text string) (commands []string) {
-	for _, m := range regexp.MustCompile("(?ms)^( *)```sh\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
-		for line := range strings.Lines(strings.ReplaceAll(m[2], "\\\n", " ")) {
+	for _, m := range regexp.MustCompile("(?ms)^ *```sh\n(.*?)\n *```$").FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(strings.ReplaceAll(m[1], "\\\n", " ")) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 				commands = append(commands, line)
 			}
