@@ -168,6 +168,7 @@ slow-links: ## Send messages of up to 30 MB over links from 20 kB/s, about 26 mi
 test-e2e: ## Run the end-to-end tests on the local cluster (root, Linux), or on CONTEXT=name of your kubeconfig with E2E_FLAGS="-operator-image=...".
 	go test -tags e2e -count=1 -timeout=60m ./test/e2e $(if $(CONTEXT),-context=$(CONTEXT)) $(E2E_FLAGS)
 	$(if $(CONTEXT),,go test -tags e2e -count=1 -timeout=20m ./test/edge)
+	$(if $(CONTEXT),,go test -tags e2e -count=1 -timeout=20m ./hack/demo)
 	$(if $(CONTEXT),,go -C test/takeovers test -tags e2e -count=1 -timeout=30m -run=WithPods)
 
 .PHONY: try

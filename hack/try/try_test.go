@@ -34,8 +34,9 @@ type trial struct {
 	lines     chan string // closed at the end of the output
 	output    strings.Builder
 	manifest  string
-	addresses []string // of all programs
-	pages     int      // that were read
+	shown     time.Time // when the output named the manifest: the programs are built
+	addresses []string  // of all programs
+	pages     int       // that were read
 }
 
 // startTrial executes the first command of the README in a process group of its own, as a shell does.
@@ -95,7 +96,7 @@ func (r *trial) until(text string) (executed string) {
 	for line := range r.lines {
 		r.output.WriteString(line + "\n")
 		if found := manifestLine.FindStringSubmatch(line); found != nil {
-			r.manifest = found[1]
+			r.manifest, r.shown = found[1], time.Now()
 			content, err := os.ReadFile(r.manifest)
 			if err != nil {
 				r.t.Fatal(err)
@@ -181,8 +182,8 @@ func (r *trial) checkNothingLost() {
 	}
 }
 
-func TestTry_ServersAndRunnerKilled_NothingIsLost(t *testing.T) {
-	r := startTrial(t, "--quick")
+func TestTry_ServersAndRunnerKilled_NothingIsLostInAMinute(t *testing.T) {
+	r := startTrial(t, "")
 	executed := r.until("killing the primary")
 	if r.pages != 1 {
 		t.Errorf("%d pages were read, want 1:\n%s", r.pages, r.output.String())
@@ -207,6 +208,9 @@ func TestTry_ServersAndRunnerKilled_NothingIsLost(t *testing.T) {
 	}
 	if err := r.end(); err != nil {
 		t.Errorf("make try: %v\n%s", err, r.output.String())
+	}
+	if took := time.Since(r.shown); took > time.Minute {
+		t.Errorf("make try took %s after its build, want at most a minute", took)
 	}
 	r.checkNothingLost()
 	if gap := r.result("gap"); gap > 1000 {
