@@ -188,7 +188,7 @@ bench: build ## Compare the runner with Mosquitto's own bridge, about 30 minutes
 
 .PHONY: scale
 scale: ## Measure the operator with N bridges on a real API server (Linux): requests, processor time and memory (SCALE_FLAGS=-h lists the flags).
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go run ./hack/scale -n $(or $(N),1000) $(SCALE_FLAGS)
+	$(assets) go run ./hack/scale -n $(or $(N),1000) $(SCALE_FLAGS)
 
 ##@ Build
 
@@ -256,7 +256,7 @@ snapshot: bin/cyclonedx-gomod ## Build the files of a release into dist/, and it
 .PHONY: release-test
 release-test: ## Test the files of a release for all platforms, about 20 minutes without a cache. `make test` builds some of the platforms.
 	$(MAKE) cross ALL=1
-	KUBEBUILDER_ASSETS="$$(go -C hack/cluster run . assets)" go -C test/release test -count=1 -timeout=60m . -all
+	$(assets) go -C test/release test -count=1 -timeout=60m . -all
 
 .PHONY: release
 release: release-check bin/cyclonedx-gomod ## Build, sign and publish the files and the image of VERSION, the version of the tag. The workflow release runs it.

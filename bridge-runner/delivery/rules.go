@@ -78,9 +78,9 @@ var retainHandlings = map[v1alpha1.RetainHandling]byte{
 
 // identifiers returns the subscription identifiers of the rules. Equal filters have the
 // same identifier, because the later of two equal subscriptions replaces the earlier one
-// ([MQTT-3.8.4-3]), also if only one of them begins with $exclusive/. An identifier depends on its filter alone, and not on the other
-// rules: after a change of the manifest, the messages that a server has stored arrive
-// with the identifiers from before the change.
+// ([MQTT-3.8.4-3]), also if only one of them begins with $exclusive/. An identifier depends
+// on its filter alone, and not on the other rules: after a change of the manifest, the
+// messages that a server has stored arrive with the identifiers from before the change.
 func identifiers(rules []manifest.Rule) []uint32 {
 	const maxID = 268_435_455 // section 3.8.2.1.2
 	filters := make(map[uint32]string, len(rules))

@@ -6,7 +6,6 @@ package install
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -55,9 +54,9 @@ openssl crl2pkcs7 -nocrl -certfile ca.crt -out ca.p7b
 `
 
 // pageCommands returns the commands of a page, with their lines joined.
-func pageCommands(text string) (commands []string) {
-	for _, m := range regexp.MustCompile("(?ms)^ *```sh\n(.*?)\n *```$").FindAllStringSubmatch(text, -1) {
-		for line := range strings.Lines(strings.ReplaceAll(m[1], "\\\n", " ")) {
+func pageCommands(page *guide) (commands []string) {
+	for _, block := range page.blocks("sh") {
+		for line := range strings.Lines(strings.ReplaceAll(block, "\\\n", " ")) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 				commands = append(commands, line)
 			}
@@ -116,7 +115,7 @@ func TestAdministratorPages_Commands_AreAccepted(t *testing.T) {
 		if page == "docs/operations.md" { // it moves the volume of a bridge with a buffer on disk
 			i.mustRun(i.kubectl + ` --namespace=pages patch mqttbridge plant-to-cloud --type=merge --patch '{"spec":{"buffer":{"disk":{"size":"1Gi"}}}}'`)
 		}
-		for _, command := range pageCommands(string(text)) {
+		for _, command := range pageCommands(&guide{i, string(text)}) {
 			if start := beginning(command); start != "" {
 				skipped[start] = true
 				continue
