@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,6 +56,9 @@ func (r *Reconciler) applyChildren(ctx context.Context, b *v1alpha1.MQTTBridge, 
 	}
 	if s.kept { // the pod template may use children that this version of the operator does not want
 		return wrote, nil
+	}
+	if p.hasNetworkPolicy() && awaitsChange(b) {
+		maps.DeleteFunc(live, func(id identity, _ liveChild) bool { return id.kind == networkPolicyKind })
 	}
 	pruned, err := r.pruneChildren(ctx, live)
 	return wrote || pruned, err

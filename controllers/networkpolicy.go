@@ -36,6 +36,9 @@ var (
 
 // networkPolicy returns the NetworkPolicy of the bridge, or nil if the bridge wants none. It has
 // no rules for connections to the pods, which therefore are not limited.
+//
+// Its name contains the hash of its rules, so that a changed policy is another object: NetworkPolicies
+// add up, and the earlier one stays until no runner needs it (awaitsChange).
 func networkPolicy(b *v1alpha1.MQTTBridge) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
 	if b.Spec.Runner == nil || b.Spec.Runner.NetworkPolicy == nil {
 		return nil, nil
@@ -65,18 +68,34 @@ func networkPolicy(b *v1alpha1.MQTTBridge) (*networkingv1ac.NetworkPolicyApplyCo
 		}
 		egress = append(egress, *rule)
 	}
-	spec, err := convert[networkingv1ac.NetworkPolicySpecApplyConfiguration](networkingv1.NetworkPolicySpec{
+	rules := networkingv1.NetworkPolicySpec{
 		PodSelector: pods,
 		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
 		Egress:      egress,
-	})
+	}
+	hash, err := hashOf(&rules)
 	if err != nil {
 		return nil, err
 	}
-	return networkingv1ac.NetworkPolicy(childName(b.Name), b.Namespace).
+	spec, err := convert[networkingv1ac.NetworkPolicySpecApplyConfiguration](rules)
+	if err != nil {
+		return nil, err
+	}
+	return networkingv1ac.NetworkPolicy(childName(b.Name)+"-"+hash, b.Namespace).
 		WithLabels(childLabels(b.Name)).
 		WithOwnerReferences(ownerReference(b)).
 		WithSpec(spec), nil
+}
+
+// hasNetworkPolicy reports whether the bridge wants a NetworkPolicy.
+func (p *plan) hasNetworkPolicy() bool {
+	return slices.ContainsFunc(p.children, func(c plannedChild) bool { return c.kind == networkPolicyKind })
+}
+
+// awaitsChange reports whether a runner has not applied the present spec, and may therefore be connected
+// to a server that only an earlier NetworkPolicy permits. A runner that refuses the spec never applies it.
+func awaitsChange(b *v1alpha1.MQTTBridge) bool {
+	return slices.ContainsFunc(b.Status.Runners, func(r v1alpha1.RunnerStatus) bool { return r.Generation < b.Generation })
 }
 
 // destination is an address that a runner connects to.

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,8 +14,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
 // connections returns the connections that a policy permits, as "peers: ports", without DNS and the
@@ -101,20 +104,63 @@ func TestNetworkPolicy_Spec_PermitsTheDestinationsOfTheBridge(t *testing.T) {
 	}
 }
 
+// awaitPolicies waits until the NetworkPolicies of the bridge together permit these connections. No
+// connection means that there is no policy.
+func awaitPolicies(t *testing.T, b *v1alpha1.MQTTBridge, what string, wanted ...string) {
+	t.Helper()
+	slices.Sort(wanted)
+	apiserver.Eventually(t, what, func(ctx context.Context) (bool, error) {
+		var policies networkingv1.NetworkPolicyList
+		if err := server.Client.List(ctx, &policies, client.InNamespace(b.Namespace)); err != nil {
+			return false, err
+		}
+		var permitted []string
+		for i := range policies.Items {
+			permitted = append(permitted, connections(t, &policies.Items[i].Spec)...)
+		}
+		slices.Sort(permitted)
+		return slices.Equal(slices.Compact(permitted), wanted), nil
+	})
+}
+
 func TestNetworkPolicy_SetChangedAndRemoved_IsAppliedAndPruned(t *testing.T) {
 	b, pod := forwardingBridge(t)
-	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "no NetworkPolicy", func(p *networkingv1.NetworkPolicy) bool { return p == nil })
+	awaitPolicies(t, b, "no NetworkPolicy")
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
 		b.Spec.Runner = &v1alpha1.Runner{NetworkPolicy: &v1alpha1.NetworkPolicy{}}
 	})
-	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "the NetworkPolicy of the pod", func(p *networkingv1.NetworkPolicy) bool {
-		return p != nil && len(p.Spec.PodSelector.MatchLabels) > 0 && labels.SelectorFromSet(p.Spec.PodSelector.MatchLabels).Matches(labels.Set(pod.Labels)) && slices.Equal(connections(t, &p.Spec), []string{": 1883/TCP"})
-	})
+	awaitPolicies(t, b, "the NetworkPolicy", ": 1883/TCP")
+	var policies networkingv1.NetworkPolicyList
+	if err := server.Client.List(t.Context(), &policies, client.InNamespace(b.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	selector := policies.Items[0].Spec.PodSelector.MatchLabels
+	if len(selector) == 0 || !labels.SelectorFromSet(selector).Matches(labels.Set(pod.Labels)) {
+		t.Errorf("the policy selects %v, the labels of the pod are %v", selector, pod.Labels)
+	}
 	awaitIdle(t, b) // Fails if the operator keeps writing.
 	b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups[0].URL = "mqtt://192.0.2.1:1884" })
-	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "the new server", func(p *networkingv1.NetworkPolicy) bool {
-		return p != nil && slices.Equal(connections(t, &p.Spec), []string{": 1883/TCP", "192.0.2.1/32: 1884/TCP"})
-	})
+	awaitPolicies(t, b, "the new server", ": 1883/TCP", "192.0.2.1/32: 1884/TCP")
 	update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Runner = nil })
-	awaitChild(t, &networkingv1.NetworkPolicyList{}, b, "no NetworkPolicy any more", func(p *networkingv1.NetworkPolicy) bool { return p == nil })
+	awaitPolicies(t, b, "no NetworkPolicy any more")
+}
+
+// A runner learns of a change later than the operator, and may refuse it.
+func TestNetworkPolicy_ServerReplaced_EarlierOneIsPermittedUntilTheRunnerHasLeftIt(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	b = update(t, b, func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Runner = &v1alpha1.Runner{NetworkPolicy: &v1alpha1.NetworkPolicy{}}
+		b.Spec.Remote.Backups[0].URL = "mqtt://192.0.2.1:188"
+	})
+	awaitPolicies(t, b, "the NetworkPolicy", ": 1883/TCP", "192.0.2.1/32: 188/TCP")
+	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary())
+	awaitIdle(t, b)
+	for range 2 { // The second change comes before the runner has applied the first one.
+		b = update(t, b, func(b *v1alpha1.MQTTBridge) { b.Spec.Remote.Backups[0].URL += "0" })
+		awaitIdle(t, b)
+	}
+	awaitPolicies(t, b, "the earlier servers and the new one", ": 1883/TCP", "192.0.2.1/32: 188/TCP", "192.0.2.1/32: 1880/TCP", "192.0.2.1/32: 18800/TCP")
+	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary())
+	awaitPolicies(t, b, "only the new server", ": 1883/TCP", "192.0.2.1/32: 18800/TCP")
+	awaitIdle(t, b)
 }
