@@ -16,6 +16,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -36,6 +37,12 @@ type Options struct {
 	Version string
 	Now     time.Time
 }
+
+// managedBy is the label that names operatorName on each child of a bridge.
+const (
+	managedBy    = "app.kubernetes.io/managed-by"
+	operatorName = "mqttbridge-operator"
+)
 
 // operatorSelectors select the pods and the Deployments of operators. The labels of the first selector do
 // not depend on the names that the user of the chart chooses. Operators of earlier versions have the label
@@ -307,7 +314,7 @@ func (c *collector) children(ctx context.Context, path string, b *v1alpha1.MQTTB
 	get := metav1.GetOptions{}
 	add := func(kind, resource string, object metav1.Object, err error) {
 		file := path + "/" + strings.ToLower(kind) + ".yaml"
-		if err == nil && object.GetLabels()["app.kubernetes.io/managed-by"] != "mqttbridge-operator" {
+		if err == nil && object.GetLabels()[managedBy] != operatorName {
 			foreign = append(foreign, kind)
 			c.miss(file, fmt.Errorf("the %s %s/%s is not of the operator, and is left out", kind, n, name))
 			return
@@ -321,8 +328,10 @@ func (c *collector) children(ctx context.Context, path string, b *v1alpha1.MQTTB
 	claim, err := kube.CoreV1().PersistentVolumeClaims(n).Get(ctx, name, get)
 	add("PersistentVolumeClaim", "persistentvolumeclaims", claim, err)
 	if b.Spec.Runner != nil && b.Spec.Runner.NetworkPolicy != nil {
-		policy, err := kube.NetworkingV1().NetworkPolicies(n).Get(ctx, name, get)
-		add("NetworkPolicy", "networkpolicies", policy, err)
+		// While a change of the servers is in progress, there are two.
+		selector := labels.Set{managedBy: operatorName, "app.kubernetes.io/instance": b.Name}.String()
+		policies, err := kube.NetworkingV1().NetworkPolicies(n).List(ctx, metav1.ListOptions{LabelSelector: selector})
+		c.listed(path+"/networkpolicies.yaml", policies, cluster.Explain(err, "list", "networkpolicies", n))
 	}
 	if !b.Spec.HasStandby() {
 		return foreign

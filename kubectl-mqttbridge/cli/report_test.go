@@ -200,7 +200,7 @@ func TestReport_PlantedSecrets_AreNotInTheBundle(t *testing.T) {
 		"bridge.yaml": "spec: {remote: {primary: {url: \"wss://h.example/?q=" + s.plant("manifest of the ConfigMap") + "\"}}}", "other": s.plant("other key of the ConfigMap"),
 	}})
 	create(t, &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "b-bridge", Labels: map[string]string{managedBy: operatorName}, Annotations: map[string]string{"a": s.plant("annotation of the NetworkPolicy")}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "b-bridge-1", Labels: map[string]string{managedBy: operatorName, "app.kubernetes.io/instance": "b"}, Annotations: map[string]string{"a": s.plant("annotation of the NetworkPolicy")}},
 		Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}},
 	})
 	create(t, &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: manifest.OperatorLease, Annotations: map[string]string{"a": s.plant("annotation of a Lease")}}})
@@ -250,7 +250,7 @@ func checkContents(t *testing.T, files map[string]string, bridge, operator, pod,
 		"versions.yaml": "gitVersion", "customresourcedefinition.yaml": "v1alpha1", "fleet.txt": "NotReady", "missing.txt": "Nothing is missing.",
 		bridge + "/bridge.yaml": "filter: sensors/#", bridge + "/status.txt": "WebSocketRefused", bridge + "/events.txt": "AllServersDown",
 		bridge + "/deployment.yaml": "bridge-runner", bridge + "/configmap.yaml": "wss://h.example/?...",
-		bridge + "/networkpolicy.yaml": "policyTypes",
+		bridge + "/networkpolicies.yaml": "policyTypes",
 		pods + "/pod.yaml":             "containerStatuses", pods + "/log.txt": "server=cloud-a", pods + "/previous-log.txt": "server=cloud-a",
 		pods + "/metrics.txt": "mqttbridge_messages_forwarded_total", pods + "/status.json": "/status",
 		operator + "/deployments.yaml": "--leader-elect", operator + "/leases.yaml": manifest.OperatorLease, operator + "/events.txt": "REASON",
