@@ -126,6 +126,7 @@ func (j *judgement) checkHolder(a *act, server string) {
 	before := j.holders[server]
 	switch {
 	case before != nil && before.user == a.user:
+	case a.connect && before != nil && j.sentBeforeKill(a): // the process cannot use the connection
 	case !a.connect:
 		if server == anyServer && a.at.Sub(before.connected) < inTransit {
 			return // it was on its way
@@ -138,6 +139,13 @@ func (j *judgement) checkHolder(a *act, server string) {
 		}
 		j.holders[server] = next
 	}
+}
+
+// sentBeforeKill reports whether a process was killed while its packet was on its way. The other runner may
+// have connected meanwhile.
+func (j *judgement) sentBeforeKill(a *act) bool {
+	killed, ok := j.killed[a.user]
+	return ok && killed.Before(a.at) && a.at.Sub(killed) < inTransit
 }
 
 // permits reports whether an event permits the takeover from one process by another.

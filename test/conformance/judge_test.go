@@ -28,6 +28,18 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			change: func(h *history) { h.ended["0-1"] = at(1) },
 			acts:   []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")},
 		},
+		"killed while its CONNECT is on its way": {
+			change: func(h *history) { h.ended["0-1"], h.killed["0-1"] = at(1), at(1) },
+			acts:   []act{connect(0, "l", "0-1"), connect(1.05, "l", "1-1"), connect(1.1, "l", "0-1"), connect(1.2, "l", "1-1"), publish(1.3, 1.2, "l", "1-1")},
+		},
+		"killed long before its CONNECT": {
+			change: func(h *history) { h.ended["0-1"], h.killed["0-1"] = at(1), at(1) },
+			acts:   []act{connect(0, "l", "0-1"), connect(1.05, "l", "1-1"), connect(1.6, "l", "0-1")}, want: 2,
+		},
+		"connects while it ends": {
+			change: func(h *history) { h.ended["0-1"] = at(1) },
+			acts:   []act{connect(0, "l", "0-1"), connect(1.05, "l", "1-1"), connect(1.1, "l", "0-1")}, want: 2,
+		},
 		"no cause":        {acts: []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")}, want: 2}, // l, any server
 		"no cause, timed": {timeout: 3, acts: []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")}, want: 1},
 		"handed over":     {change: func(h *history) { h.handOvers[0] = []time.Time{at(1)} }, acts: []act{connect(0, "l", "0-1"), connect(2, "l", "1-1")}},

@@ -90,6 +90,9 @@ func (w *twins) kill(i int) {
 	w.Helper()
 	if w.pair.Runners[i].Running() {
 		w.end(i)
+		w.mu.Lock()
+		w.killed[w.user(i)] = time.Now()
+		w.mu.Unlock()
 		w.stopped[i] = false
 		w.pair.Runners[i].Kill()
 	}

@@ -64,6 +64,9 @@ type history struct {
 	acts []act
 	// ended has the time at which the test has ended a process, or requested its end, by user.
 	ended map[string]time.Time
+	// killed has the time at which the test has killed a process, by user. A packet that a server reads
+	// later was on its way.
+	killed map[string]time.Time
 	// handOvers are the requests to hand over, by runner.
 	handOvers [2][]time.Time
 	// sessionEnds are the times at which a server has ended all its connections.
@@ -75,7 +78,7 @@ type history struct {
 }
 
 func newHistory(timeout time.Duration) *history {
-	return &history{timeout: timeout, ended: map[string]time.Time{}}
+	return &history{timeout: timeout, ended: map[string]time.Time{}, killed: map[string]time.Time{}}
 }
 
 func (h *history) add(a act) {
