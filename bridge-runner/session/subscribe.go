@@ -44,17 +44,22 @@ func (s *Session) SetSubscriptions(ctx context.Context, wanted []Subscription) e
 	wanted = s.supportedSubscriptions(wanted)
 	s.state.mu.Lock()
 	replaced := s.state.subscriptions.replaced(wanted)
+	missing := s.state.subscriptions.missing(wanted, s.version)
 	s.state.mu.Unlock()
+	requests, tooLarge := s.makeRequests(packet.SUBSCRIBE, missing)
+	if len(tooLarge) > 0 {
+		return &Error{Kind: SubscribeTooLarge, Filters: tooLarge[:1], Limit: s.server.MaximumPacketSize}
+	}
 	notReplaced := s.unsubscribe(ctx, replaced)
 	if notReplaced != nil && !isKind(notReplaced, UnsubscriptionsRefused) {
 		return notReplaced
 	}
-	s.state.mu.Lock()
-	missing, unwanted := s.state.subscriptions.missing(wanted, s.version), s.state.subscriptions.unwanted(wanted)
-	s.state.mu.Unlock()
-	if err := s.subscribe(ctx, missing); err != nil {
+	if err := s.subscribe(ctx, requests); err != nil {
 		return err
 	}
+	s.state.mu.Lock()
+	unwanted := s.state.subscriptions.unwanted(wanted)
+	s.state.mu.Unlock()
 	return cmp.Or(s.unsubscribe(ctx, unwanted), notReplaced)
 }
 
@@ -78,12 +83,8 @@ func (s *Session) supportedSubscriptions(wanted []Subscription) []Subscription {
 	return wanted
 }
 
-// subscribe makes subscriptions. It fails before it sends anything if a filter is too long.
-func (s *Session) subscribe(ctx context.Context, missing []change) error {
-	requests, tooLarge := s.makeRequests(packet.SUBSCRIBE, missing)
-	if len(tooLarge) > 0 {
-		return &Error{Kind: SubscribeTooLarge, Filters: tooLarge[:1], Limit: s.server.MaximumPacketSize}
-	}
+// subscribe makes subscriptions.
+func (s *Session) subscribe(ctx context.Context, requests []*request) error {
 	refused, unanswered, err := s.sendAndWait(ctx, requests)
 	switch {
 	case len(refused) > 0: // it is more specific than the end of the session that may have followed
