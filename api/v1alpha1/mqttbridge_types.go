@@ -88,7 +88,7 @@ type MQTTBridgeSpec struct {
 	Remote Side `json:"remote,omitzero"`
 
 	// localToRemote are the rules for messages from local to remote. Two rules must differ in
-	// filter or topic.
+	// filter or topic; filters that differ only in the prefix $exclusive/ count as equal.
 	// +optional
 	// +listType=map
 	// +listMapKey=filter
@@ -96,10 +96,11 @@ type MQTTBridgeSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, (has(o.name) ? o.name : o.filter) == (has(r.name) ? r.name : r.filter)))",reason=FieldValueInvalid,message="two rules of this direction have the same name, which is by default the filter; set name to different names"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(r, r.filter.startsWith('$exclusive/') && self.exists(o, '$exclusive/' + o.filter == r.filter && o.topic == r.topic))",reason=FieldValueInvalid,message="the filters of two rules of this direction differ only in the prefix $exclusive/, and their topics are equal, so each message would be published twice; remove the rule without the prefix, or set topic to different topics"
 	LocalToRemote []Rule `json:"localToRemote,omitempty"`
 
 	// remoteToLocal are the rules for messages from remote to local. Two rules must differ in
-	// filter or topic.
+	// filter or topic; filters that differ only in the prefix $exclusive/ count as equal.
 	// +optional
 	// +listType=map
 	// +listMapKey=filter
@@ -107,6 +108,7 @@ type MQTTBridgeSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, (has(o.name) ? o.name : o.filter) == (has(r.name) ? r.name : r.filter)))",reason=FieldValueInvalid,message="two rules of this direction have the same name, which is by default the filter; set name to different names"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(r, r.filter.startsWith('$exclusive/') && self.exists(o, '$exclusive/' + o.filter == r.filter && o.topic == r.topic))",reason=FieldValueInvalid,message="the filters of two rules of this direction differ only in the prefix $exclusive/, and their topics are equal, so each message would be published twice; remove the rule without the prefix, or set topic to different topics"
 	RemoteToLocal []Rule `json:"remoteToLocal,omitempty"`
 
 	// delivery controls how messages are delivered to their destination.

@@ -127,9 +127,10 @@ func (f Filter) Exclusive() bool { return f.prefix != "" }
 // SameTopics reports whether two valid filters differ at most in the prefix $exclusive/. For EMQX,
 // such filters are the same subscription: the later SUBSCRIBE replaces the earlier one, and an
 // UNSUBSCRIBE of either ends it.
-func SameTopics(f, g string) bool {
-	return strings.TrimPrefix(f, exclusive) == strings.TrimPrefix(g, exclusive)
-}
+func SameTopics(f, g string) bool { return WithoutPrefix(f) == WithoutPrefix(g) }
+
+// WithoutPrefix returns a valid filter without the prefix $exclusive/.
+func WithoutPrefix(f string) string { return strings.TrimPrefix(f, exclusive) }
 
 // Covers reports whether a client that has subscribed to f needs no subscription to g: f matches
 // every topic that g matches. An exclusive filter covers only the filters of [SameTopics], and only

@@ -182,23 +182,27 @@ func validateRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
 }
 
 // validateDistinctRules refuses two rules with the same filter and topic, which would publish
-// each message twice, and two rules with the same name.
+// each message twice, and two rules with the same name. Filters that differ only in the prefix
+// $exclusive/ receive the same messages.
 func validateDistinctRules(rules []v1alpha1.Rule, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	type identity struct{ filter, topic string }
-	identities, names := map[identity]bool{}, map[string]bool{}
+	identities, messages, names := map[identity]bool{}, map[identity]bool{}, map[string]bool{}
 	for i := range rules {
 		r := &rules[i]
 		id, name := identity{r.Filter, cmp.Or(r.Topic, v1alpha1.DefaultTopic)}, cmp.Or(r.Name, r.Filter)
+		received := identity{topic.WithoutPrefix(r.Filter), id.topic}
 		switch {
 		case longer(r.Name, maxFilter):
 			errs = append(errs, field.TooLong(path.Index(i).Child("name"), r.Name, maxFilter))
 		case identities[id]:
 			errs = append(errs, field.Duplicate(path.Index(i), fmt.Sprintf("filter %q, topic %q", id.filter, id.topic)))
+		case messages[received]:
+			errs = append(errs, field.Invalid(path.Index(i).Child("filter"), r.Filter, "the filters of two rules of this direction differ only in the prefix $exclusive/, and their topics are equal, so each message would be published twice; remove the rule without the prefix, or set topic to different topics"))
 		case names[name]:
 			errs = append(errs, field.Invalid(path.Index(i).Child("name"), name, "two rules of this direction have the same name, which is by default the filter; set name to different names"))
 		}
-		identities[id], names[name] = true, true
+		identities[id], messages[received], names[name] = true, true, true
 	}
 	return errs
 }
