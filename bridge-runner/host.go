@@ -281,7 +281,7 @@ func (h *host) setupOf(key types.NamespacedName) setup {
 		seat:       h.group.add(key.String()),
 		traces:     h.traces.Bridge(key.Namespace, key.Name),
 	}
-	s.secrets = config.NewSecrets(filepath.Join(h.opts.secrets, key.Namespace)).OfUser()
+	s.secrets = config.NewSecrets(h.opts.secrets).OfNamespace(key.Namespace).OfUser()
 	if h.opts.data != "" {
 		s.data = filepath.Join(h.opts.data, key.Namespace, key.Name)
 	}

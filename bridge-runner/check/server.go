@@ -90,7 +90,7 @@ func (t *target) check(ctx context.Context, o Options) Server {
 	base := t.side.Session(session.Config{
 		Window: t.settings.InflightWindow, QoS2Window: t.settings.QoS2Window, RequireNoEcho: t.settings.Loop, ConnectTimeout: t.side.ConnectTimeout,
 	})
-	cfg, err := config.ServerSession(base, t.side, t.server, config.NewSecrets(o.Secrets).OfUser())
+	cfg, err := config.ServerSession(base, t.side, t.server, config.NewSecrets(o.Secrets).OfCheck())
 	if err != nil {
 		out.fail(diagnosis.ReferenceMissing(err))
 		return out

@@ -40,7 +40,7 @@ type Check struct {
 // Define defines the flags of the command.
 func (c *Check) Define(flags *flag.FlagSet) {
 	flags.Var(&c.Files, "f", "a `FILE` with MQTTBridge manifests; can be repeated; - is the standard input")
-	flags.StringVar(&c.Secrets, "secrets", "", "also check that the Secrets and ConfigMaps of the bridge are usable; `DIR` is the directory as for a runner")
+	flags.StringVar(&c.Secrets, "secrets", "", "also check that the Secrets and ConfigMaps of the bridge are usable; `DIR` is the directory as for a runner; for a runner with --bridges, its directory <namespace>")
 	flags.BoolVar(&c.Connect, "connect", false, "also connect to every server of both sides, with the login, TLS, proxy and MQTT version of the manifest; the check uses a clean session and a client identifier of its own, so that it does not disturb a running bridge, and makes no subscription")
 	flags.StringVar(&c.Publish, "publish", "", "with --connect: publish a message on this `TOPIC` on every server")
 	flags.StringVar(&c.ClientID, "client-id", "", "with --connect: the client identifier `ID`, for servers that accept only known identifiers; no running client may use it (default: a random one)")

@@ -236,7 +236,7 @@ func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {
 	s := NewSecrets(dir)
 	_, _, err := s.login(secretLogin())
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing (user field); create it, and the bridge connects without a restart` {
+	if !errors.As(err, &missing) || err.Error() != `Secret "login" with key "username" is missing (user field); create it, and the bridge uses it without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "login/username", "me\n")
@@ -255,24 +255,60 @@ func TestSecrets_MissingOrChanged_NamedOrReadAgain(t *testing.T) {
 	}
 }
 
-// Without Kubernetes, the user creates files. In a pod, their paths are unknown to the user.
+// Without Kubernetes, the user creates files. In a pod, their paths are unknown to the user. A check reads the
+// files while no bridge may run, or a bridge that reads other files.
 func TestSecrets_MissingFileOfTheUser_IsNamed(t *testing.T) {
-	for dir, want := range map[string]string{
-		"secrets": `Secret "login" with key "username" is missing (user field); create the file secrets/login/username, and the bridge connects without a restart`,
-		"":        `Secret "login" with key "username" is missing (user field); create the file login/username in a directory, and name this directory by --secrets`,
+	t.Chdir(t.TempDir())
+	write(t, ".", "login/username", "me") // without a directory, no file is read
+	write(t, ".", "plant/login/username", "me")
+	const missing = `Secret "login" with key "username" is missing (user field); `
+	for name, c := range map[string]struct {
+		secrets Secrets
+		want    string
+	}{
+		"one bridge":                       {NewSecrets("secrets").OfUser(), "create the file secrets/login/username, and the bridge uses it without a restart"},
+		"one bridge without a directory":   {NewSecrets("").OfUser(), "create the file login/username in a directory, and name this directory by --secrets"},
+		"many bridges":                     {NewSecrets("secrets").OfNamespace("plant").OfUser(), "create the file secrets/plant/login/username, and the bridge uses it without a restart"},
+		"many bridges without a directory": {NewSecrets("").OfNamespace("plant").OfUser(), "create the file plant/login/username in a directory, and name this directory by --secrets"},
+		"a check":                          {NewSecrets("secrets").OfCheck(), "create the file secrets/login/username"},
+		"a check without a directory":      {NewSecrets("").OfCheck(), "create the file login/username in a directory, and name this directory by --secrets"},
 	} {
-		if _, _, err := NewSecrets(dir).OfUser().login(secretLogin()); err == nil || err.Error() != want {
-			t.Errorf("%q: %v\nwant %s", dir, err, want)
+		if _, _, err := c.secrets.login(secretLogin()); err == nil || err.Error() != missing+c.want {
+			t.Errorf("%s: %v\nwant %s", name, err, missing+c.want)
 		}
 	}
-	const want = `ConfigMap "ca" with key "ca.crt" is missing (spec.remote.tls.ca.configMapKeyRef); create the file secrets/configMaps/ca/ca.crt, and the bridge`
-	if _, err := NewSecrets("secrets").OfUser().tls(&TLS{ServerName: "h", CA: caRef}); err == nil || !strings.HasPrefix(err.Error(), want) {
-		t.Errorf("%v\nwant %s", err, want)
+}
+
+// The message of a missing file says that the bridge uses it without a restart: each attempt reads all files.
+func TestSecrets_FileCreatedAfterAnAttempt_IsRead(t *testing.T) {
+	dir := t.TempDir()
+	ca := (*authority)(nil).issue(t, "one")
+	ref := func(kind manifest.Kind, name, key string) manifest.Reference {
+		return manifest.Reference{Kind: kind, Name: name, Key: key, Field: "field"}
+	}
+	settings := &TLS{
+		ServerName: "h", CA: ref(manifest.KindConfigMap, "ca", "ca.crt"),
+		Certificate: ref(manifest.KindSecret, "client", "tls.crt"), Key: ref(manifest.KindSecret, "client", "tls.key"),
+	}
+	for _, s := range []Secrets{NewSecrets(dir).OfUser(), NewSecrets(dir).OfNamespace("plant").OfUser()} {
+		base := filepath.Join(dir, s.namespace)
+		for _, file := range []struct{ path, content string }{
+			{"configMaps/ca/ca.crt", ca.pem}, {"client/tls.crt", ca.pem}, {"client/tls.key", encode("PRIVATE KEY", pkcs8(t, ca.Key))},
+		} {
+			want := "create the file " + filepath.Join(base, file.path) + ", and the bridge uses it without a restart"
+			if _, err := s.tls(settings); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Errorf("%v\nwant %s", err, want)
+			}
+			write(t, base, file.path, file.content)
+		}
+		if _, err := s.tls(settings); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 func TestSecrets_ClusterTrustBundleMissingOrEmpty_IsNamed(t *testing.T) {
-	const hint = " is missing, or the cluster does not support ClusterTrustBundleProjection (spec.local.tls.ca.clusterTrustBundle); create it, and the bridge connects without a restart"
+	const hint = " is missing, or the cluster does not support ClusterTrustBundleProjection (spec.local.tls.ca.clusterTrustBundle); create it, and the bridge uses it without a restart"
 	labels := &metav1.LabelSelector{MatchLabels: map[string]string{"plant": "one"}}
 	for _, c := range []struct {
 		source     v1alpha1.ClusterTrustBundleSource

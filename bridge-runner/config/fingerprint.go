@@ -10,7 +10,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -115,7 +114,7 @@ func (f *Fingerprint) identify() (files []os.FileInfo, settled bool) {
 		if ref.IsZero() {
 			continue
 		}
-		info, err := os.Stat(filepath.Join(f.secrets.dir, ref.Path()))
+		info, err := f.secrets.stat(ref)
 		if err != nil {
 			info = nil
 		}

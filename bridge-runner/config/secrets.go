@@ -24,18 +24,40 @@ const maxSecretBytes = 1 << 20
 // a changed file takes effect at the next attempt to connect.
 type Secrets struct {
 	dir string
+	// namespace is the directory of the files in dir. It is empty for a process with one bridge.
+	namespace string
 	// ofUser is whether the user makes the files, and not the kubelet.
 	ofUser bool
+	// effect is the end of an error that names a file to create.
+	effect string
 }
 
-// NewSecrets returns the Secrets in dir. dir may be empty if the manifest refers to no object.
+// NewSecrets returns the Secrets in dir. If dir is empty, all objects are missing.
 func NewSecrets(dir string) Secrets { return Secrets{dir: dir} }
 
-// OfUser returns the Secrets with errors that name the files, because the user makes them. The paths in a pod
-// are unknown to the user.
-func (s Secrets) OfUser() Secrets {
-	s.ofUser = true
+// OfNamespace returns the Secrets of a process with many bridges: each namespace has a directory of its own.
+func (s Secrets) OfNamespace(namespace string) Secrets {
+	s.namespace = namespace
 	return s
+}
+
+// OfUser returns the Secrets of a runner with errors that name the files, because the user makes them. The
+// paths in a pod are unknown to the user.
+func (s Secrets) OfUser() Secrets {
+	s.ofUser, s.effect = true, ", and the bridge uses it without a restart"
+	return s
+}
+
+// OfCheck returns the Secrets with errors that name the files. A runner may read the files from another place, or
+// not run.
+func (s Secrets) OfCheck() Secrets {
+	s.ofUser, s.effect = true, ""
+	return s
+}
+
+// file returns the path of the file with the value of a reference.
+func (s Secrets) file(ref manifest.Reference) string {
+	return filepath.Join(s.dir, s.namespace, ref.Path())
 }
 
 // ReferenceError reports a referenced Secret, ConfigMap or ClusterTrustBundle, or a key of it,
@@ -53,9 +75,9 @@ func (e *ReferenceError) Error() string {
 	case missing && e.remedy != "":
 		return fmt.Sprintf("%s with key %q is missing (%s); %s", e.Object(), e.Key, e.Field, e.remedy)
 	case missing && e.Kind == manifest.KindClusterTrustBundle:
-		return fmt.Sprintf("%s is missing, or the cluster does not support ClusterTrustBundleProjection (%s); create it, and the bridge connects without a restart", e.Object(), e.Field)
+		return fmt.Sprintf("%s is missing, or the cluster does not support ClusterTrustBundleProjection (%s); create it, and the bridge uses it without a restart", e.Object(), e.Field)
 	case missing:
-		return fmt.Sprintf("%s with key %q is missing (%s); create it, and the bridge connects without a restart", e.Object(), e.Key, e.Field)
+		return fmt.Sprintf("%s with key %q is missing (%s); create it, and the bridge uses it without a restart", e.Object(), e.Key, e.Field)
 	case e.Kind == manifest.KindClusterTrustBundle:
 		return fmt.Sprintf("%s (%s): %v", e.Object(), e.Field, e.Problem)
 	}
@@ -87,8 +109,8 @@ func (s Secrets) tls(t *TLS) (*tls.Config, error) {
 // read returns the value of a reference. The kubelet writes an empty file for a
 // ClusterTrustBundle that is missing.
 func (s Secrets) read(ref manifest.Reference) ([]byte, error) {
-	path := filepath.Join(s.dir, ref.Path())
-	info, err := os.Stat(path)
+	path := s.file(ref)
+	info, err := s.stat(ref)
 	if err == nil && info.Size() > maxSecretBytes {
 		err = fmt.Errorf("has more than %d bytes, the largest size in Kubernetes; shorten it", maxSecretBytes)
 	}
@@ -108,13 +130,21 @@ func (s Secrets) read(ref manifest.Reference) ([]byte, error) {
 		switch {
 		case !s.ofUser:
 		case s.dir == "":
-			failure.remedy = fmt.Sprintf("create the file %s in a directory, and name this directory by --secrets", ref.Path())
+			failure.remedy = fmt.Sprintf("create the file %s in a directory, and name this directory by --secrets", path)
 		default:
-			failure.remedy = fmt.Sprintf("create the file %s, and the bridge connects without a restart", path)
+			failure.remedy = fmt.Sprintf("create the file %s%s", path, s.effect)
 		}
 		return nil, failure
 	}
 	return data, nil
+}
+
+// stat describes the file with the value of a reference.
+func (s Secrets) stat(ref manifest.Reference) (os.FileInfo, error) {
+	if s.dir == "" { // otherwise it would read files of the working directory
+		return nil, os.ErrNotExist
+	}
+	return os.Stat(s.file(ref))
 }
 
 // trimmed returns a value without a byte order mark at its beginning and without line ends at

@@ -29,7 +29,7 @@ func TestTransport_HeadersAndQueryFromSecrets_ReadAtEachAttempt(t *testing.T) {
 	}
 	_, err := transportFor(dir, "wss://h/mqtt", w)
 	var missing *ReferenceError
-	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef); create it, and the bridge connects without a restart` {
+	if !errors.As(err, &missing) || err.Error() != `Secret "gateway" with key "token" is missing (spec.remote.webSocket.headers[0].valueFrom.secretKeyRef); create it, and the bridge uses it without a restart` {
 		t.Errorf("a missing Secret: %v", err)
 	}
 	write(t, dir, "gateway/token", "\uFEFFBearer first\n")
