@@ -41,6 +41,11 @@ type announced struct {
 	LocalDown  metav1.MicroTime `json:"localDown,omitzero"`
 	RemoteDown metav1.MicroTime `json:"remoteDown,omitzero"`
 
+	// LocalDownCauses and RemoteDownCauses are the causes in the latest event about such an outage.
+	// They are absent in the record of an earlier version.
+	LocalDownCauses  outageCauses `json:"localDownCauses,omitzero"`
+	RemoteDownCauses outageCauses `json:"remoteDownCauses,omitzero"`
+
 	// LocalStandbys and RemoteStandbys are the names of the failed standby servers that were
 	// announced.
 	LocalStandbys  []string `json:"localStandbys,omitempty"`

@@ -46,7 +46,7 @@ func (a *announcer) result() (announced, []event, time.Duration) {
 
 // tokens returns the part of the budget that events need. The end of an outage is paid in
 // advance: if it were held, and the side were lost again, its note would describe one long
-// outage.
+// outage. Each event about changed causes pays for it again.
 func tokens(events []event) int {
 	n := 0
 	for i := range events {

@@ -52,11 +52,16 @@ func (b *budget) take(events int) bool {
 		full = b.now
 	}
 	if wait := full.Sub(b.now) - (eventBurst-1)*eventInterval; wait > 0 {
-		if b.wait == 0 || wait < b.wait {
-			b.wait = wait
-		}
+		b.hold(wait)
 		return false
 	}
 	b.fullAt, b.changed = full.Add(time.Duration(events)*eventInterval), true
 	return true
+}
+
+// hold records that an event may be sent after a time, if the time is not 0.
+func (b *budget) hold(wait time.Duration) {
+	if wait > 0 && (b.wait == 0 || wait < b.wait) {
+		b.wait = wait
+	}
 }

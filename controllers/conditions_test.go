@@ -734,6 +734,7 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 			// budget_test.go, announcer_test.go and switchrecord_test.go test these.
 			marker.BudgetFullAt, marker.LocalSwitches, marker.RemoteSwitches = metav1.MicroTime{}, nil, nil
 			marker.LocalSwitchPod, marker.RemoteSwitchPod = "", ""
+			marker.LocalDownCauses, marker.RemoteDownCauses = outageCauses{}, outageCauses{} // outage_test.go
 			var got []string
 			for _, e := range due {
 				got = append(got, e.eventType+" "+e.reason+" "+e.note)

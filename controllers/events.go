@@ -59,10 +59,13 @@ func announceSides(a *announcer, o *observation, now time.Time) {
 	local, remote := o.sides()
 	if o.suspended() {
 		// A suspended bridge has no outage: none continues, and none ends.
-		a.sent.LocalDown, a.sent.RemoteDown = metav1.MicroTime{}, metav1.MicroTime{}
+		outages(&a.sent).local.end()
+		outages(&a.sent).remote.end()
 	} else {
-		a.add(func(s *announced) []event { return announceOutage("local", local, &s.LocalDown, now) })
-		a.add(func(s *announced) []event { return announceOutage("remote", remote, &s.RemoteDown, now) })
+		a.add(func(s *announced) []event { return announceOutage("local", local, outages(s).local, now) })
+		a.add(func(s *announced) []event { return announceOutage("remote", remote, outages(s).remote, now) })
+		a.budget.hold(outages(&a.sent).local.untilDue(local, now))
+		a.budget.hold(outages(&a.sent).remote.untilDue(remote, now))
 	}
 	runner := o.bridge.Status.ActiveRunner()
 	a.add(func(s *announced) []event {
@@ -237,41 +240,6 @@ func announceRollout(o *observation, sent *string, now time.Time) []event {
 		action:    actionReportRollout,
 		note:      note(msgRolloutStopped, before, trouble),
 	}}
-}
-
-// announceOutage returns an event when every server of the side is down, and another one
-// when a server is connected again.
-func announceOutage(name string, side *v1alpha1.SideStatus, down *metav1.MicroTime, now time.Time) []event {
-	switch active := side.ActiveServer(); {
-	case active != nil && !down.IsZero():
-		lasted := now.Sub(down.Time).Round(time.Millisecond)
-		*down = metav1.MicroTime{}
-		return []event{{
-			eventType: corev1.EventTypeNormal,
-			reason:    v1alpha1.EventRecovered,
-			action:    actionReportOutage,
-			part:      partOfSide(name),
-			note:      note(msgRecovered, name, lasted, active.Name, v1alpha1.PublicURL(active.URL)),
-		}}
-	case down.IsZero() && allFailed(side):
-		*down = metav1.NewMicroTime(now)
-		return []event{{
-			eventType: corev1.EventTypeWarning,
-			reason:    v1alpha1.EventAllServersDown,
-			action:    actionReportOutage,
-			part:      partOfSide(name),
-			note:      note(msgAllServersDown, name, side.FailureSummary()),
-		}}
-	default:
-		return nil
-	}
-}
-
-func allFailed(side *v1alpha1.SideStatus) bool {
-	return side != nil && side.Active == nil && len(side.Servers) > 0 &&
-		!slices.ContainsFunc(side.Servers, func(s v1alpha1.ServerStatus) bool {
-			return s.State != v1alpha1.ServerFailed
-		})
 }
 
 // note formats the text of an event, cut to the length that the API server accepts.

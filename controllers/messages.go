@@ -78,6 +78,7 @@ const (
 	msgManifestUsed   = "runner pod %s has applied a change of the spec"
 	msgSwitchRefused  = "the %s side does not switch to its preferredServer %q: %s"
 	msgAllServersDown = "every server of the %s side is down: %s"
+	msgStillDown      = "every server of the %s side is still down, and the causes have changed: %s"
 	msgRecovered      = "the %s side is connected again after %s: %s (%s)"
 )
 
