@@ -92,10 +92,10 @@ func TestImport_ChangedValue_IsNamedWithLine(t *testing.T) {
 		{"mosquitto", mosquitto + "restart_timeout 4000\n", "line 4: restart_timeout: changed: the first pause of the bridge is at most 60 seconds"},
 		{"mosquitto", mosquitto + "bridge_max_packet_size 0\n", "line 4: bridge_max_packet_size: changed: 0 is no limit in Mosquitto; the bridge has always a limit, maximumPacketSize, 32Mi by default"},
 		{"mosquitto", strings.Replace(mosquitto, "example", "example broker.example:1883", 1), "line 2: address: note: mqtt://broker.example:1883 is listed twice; the manifest has it once"},
-		{"nanomq", nanomq + "  keepalive = \"1500ms\"\n}\n", "line 5: bridges.mqtt.a.keepalive: changed: 1500ms becomes 2 seconds, because the bridge has whole seconds"},
-		{"nanomq", nanomq + "  backoff_max = \"2500ms\"\n}\n", "line 5: bridges.mqtt.a.backoff_max: changed: 2500ms becomes 3 seconds"},
+		{"nanomq", nanomq + "  keepalive = \"1500ms\"\n}\n", "line 5: bridges.mqtt.a.keepalive: note: NanoMQ reads 1500ms as 90000 seconds"},
+		{"nanomq", nanomq + "  backoff_max = \"2500ms\"\n}\n", "line 5: bridges.mqtt.a.backoff_max: note: NanoMQ reads 2500ms as 150000 seconds"},
 		{"nanomq", nanomq + "  conn_properties = {\n    maximum_packet_size = 0\n  }\n}\n", "line 6: bridges.mqtt.a.conn_properties.maximum_packet_size: changed: 0 is no limit in NanoMQ"},
-		{"emqx", emqx + "  keepalive = \"1500ms\"\n}\n", "line 4: connectors.mqtt.a.keepalive: changed: 1500ms becomes 2 seconds"},
+		{"emqx", emqx + "  keepalive = \"1500ms\"\n}\n", "line 4: connectors.mqtt.a.keepalive: changed: 1500ms becomes 2 seconds, because the bridge has whole seconds"},
 		{"emqx", emqx + "  max_inflight = 0\n}\n", "line 4: connectors.mqtt.a.max_inflight: left out: it must be from 1 to 65535; the bridge uses its default"},
 		{"emqx", emqx + "  ssl {enable = true\n    server_name_indication = disable\n  }\n}\n", "line 5: connectors.mqtt.a.ssl.server_name_indication: left out: the bridge always sends the name of the server, and verifies the name in its certificate"},
 	} {

@@ -234,6 +234,33 @@ actions.mqtt.up { connector = c, local_topic = "up/#", parameters { topic = "${t
 		want: []string{"keepAliveSeconds: 45\n", `protocolVersion: "5"`, "cleanSession: false\n", "line 5: bridge.mqtt.b.clean_start: note: NanoMQ reads the value as false", `filter: "down/#"` + "\n    qos: 1\n"},
 		not:  []string{"left out", "keepalive: note", "proto_ver: note", "qos: note"},
 	},
+	// conf.c: atoi reads the number at the beginning, in seconds. Its unit has no effect.
+	"nanomq: lines with times with a unit": {
+		text: "bridge.mqtt.b.bridge_mode=true\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\nbridge.mqtt.b.keepalive=5m\n",
+		want: []string{"keepAliveSeconds: 5\n", "line 4: bridge.mqtt.b.keepalive: note: NanoMQ reads 5m as 5 seconds"},
+	},
+	"nanomq: lines with times in seconds with a unit": {
+		text: "bridge.mqtt.b.bridge_mode=true\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\nbridge.mqtt.b.keepalive=45s\n",
+		want: []string{"keepAliveSeconds: 45\n"}, not: []string{"keepalive: note"},
+	},
+	// get_time of conf.c: a number, and one of the characters s, m and h.
+	"nanomq: times with a unit": {
+		text: nanomqBridge + `keepalive = 2m, backoff_max = "1h", forwards = [{local_topic = "up/#", remote_topic = ""}] }`,
+		want: []string{"keepAliveSeconds: 120\n", "maxSeconds: 3600\n"}, not: []string{"keepalive: note", "backoff_max: note"},
+	},
+	"nanomq: times with several units": {
+		text: nanomqBridge + `keepalive = "1h30m", backoff_max = 60ms, forwards = [{local_topic = "up/#", remote_topic = ""}] }`,
+		want: []string{"keepAliveSeconds: 3600\n", "maxSeconds: 3600\n", "keepalive: note: NanoMQ reads 1h30m as 3600 seconds", "backoff_max: note: NanoMQ reads 60ms as 3600 seconds"},
+	},
+	// conf_ver2.c: hocon_read_time reads only text.
+	"nanomq: times without a unit": {
+		text: nanomqBridge + `keepalive = 45, forwards = [{local_topic = "up/#", remote_topic = ""}] }`,
+		want: []string{"keepAliveSeconds: 45\n", "keepalive: note: NanoMQ does not read a time without the unit s, m or h; the bridge uses 45 seconds"},
+	},
+	"nanomq: times with an unknown unit": {
+		text: nanomqBridge + `keepalive = 1d, forwards = [{local_topic = "up/#", remote_topic = ""}] }`,
+		want: []string{"keepalive: note: NanoMQ reads 1d as 0 seconds", "keepalive: left out: the bridge always uses a keep alive"}, not: []string{"keepAliveSeconds"},
+	},
 	"nanomq: lines with bridge_mode before a comment": {
 		text: "bridge.mqtt.b.bridge_mode=true # on\nbridge.mqtt.b.address=mqtt-tcp://broker.example:1883\nbridge.mqtt.b.forwards=up/#\n",
 		want: []string{"suspend: true", "line 1: bridge.mqtt.b.bridge_mode: note: NanoMQ reads the value as false"},

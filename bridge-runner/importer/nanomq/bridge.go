@@ -4,6 +4,8 @@
 package nanomq
 
 import (
+	"regexp"
+	"strconv"
 	"strings"
 
 	"k8s.io/utils/ptr"
@@ -18,6 +20,8 @@ type importer struct {
 	*draft.Bridge
 	root *tree.Value
 	aws  bool
+	// lines is whether the configuration has the format with lines.
+	lines bool
 	// enable is the key that turns the bridge on. It is empty if the bridge is on without it.
 	enable string
 }
@@ -127,7 +131,7 @@ func (i importer) session(r *draft.Reader) {
 	if id, ok := r.Text("clientid"); ok && id != "" {
 		remote.ClientID = id
 	}
-	if seconds, ok := r.Seconds("keepalive"); ok {
+	if seconds, ok := i.seconds(r, "keepalive"); ok {
 		if seconds < 1 || seconds > 65535 {
 			r.LeftOut("keepalive", "the bridge always uses a keep alive, from 1 to 65535 seconds; it uses its default")
 		} else {
@@ -137,7 +141,7 @@ func (i importer) session(r *draft.Reader) {
 	if clean, ok := r.Bool("clean_start"); ok {
 		remote.CleanSession = ptr.To(clean)
 	}
-	if seconds, ok := r.Seconds("backoff_max"); ok {
+	if seconds, ok := i.seconds(r, "backoff_max"); ok {
 		if seconds < 1 || seconds > 3600 {
 			r.LeftOut("backoff_max", "failover.retry.maxSeconds must be from 1 to 3600; the bridge uses its default")
 		} else {
@@ -145,6 +149,36 @@ func (i importer) session(r *draft.Reader) {
 		}
 	}
 }
+
+// timeText matches a time as NanoMQ reads it: a number, and the character behind it.
+var timeText = regexp.MustCompile(`^(\d{1,10})(.?)(.*)$`)
+
+// seconds returns the time under a key as NanoMQ reads it. In the format with lines, the number is in seconds, and
+// the rest has no effect. In the other formats, the character behind the number is the unit, and the rest has no
+// effect; a number without a unit is not read.
+func (i importer) seconds(r *draft.Reader, key string) (int64, bool) {
+	text, _ := r.Text(key)
+	m := timeText.FindStringSubmatch(text)
+	if m == nil {
+		return r.Seconds(key) // it is no time, or does not exist
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
+	read, known := n*unitSeconds[m[2]], m[3] == "" && unitSeconds[m[2]] > 0
+	switch {
+	case i.lines:
+		read, known = n, m[2] == "" || text == m[1]+"s"
+	case m[2] == "":
+		r.Note(key, "NanoMQ does not read a time without the unit s, m or h; the bridge uses %d seconds", n)
+		return n, true
+	}
+	if !known {
+		r.Note(key, "NanoMQ reads %s as %d seconds; correct the value in the manifest if you mean another time", text, read)
+	}
+	return read, true
+}
+
+// unitSeconds are the units of times in NanoMQ. Others are read as 0.
+var unitSeconds = map[string]int64{"s": 1, "m": 60, "h": 3600}
 
 // connectReasons are the properties of CONNECT without a counterpart.
 var connectReasons = map[string]string{

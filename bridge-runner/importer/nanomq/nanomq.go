@@ -73,7 +73,7 @@ func Import(data []byte, opts *draft.Options) ([]*draft.Bridge, []draft.Finding,
 			continue
 		}
 		b := draft.New(opts, n.name, n.line)
-		importer{Bridge: b, root: root, aws: n.aws, enable: n.enable}.read(b.Reader(n.path, n.value))
+		importer{Bridge: b, root: root, aws: n.aws, lines: hasLines, enable: n.enable}.read(b.Reader(n.path, n.value))
 		if hasLines {
 			noteComments(b, n.value)
 		}
