@@ -21,11 +21,16 @@ type options struct {
 	secrets, data   string
 	// metricsListen is empty if the address of listen serves the metrics and the status, too.
 	listen, metricsListen string
-	delayReads            bool
-	kubernetes, version   bool
-	peer                  peerOptions
-	group                 groupOptions
+	// logFormat is the format of the log lines that belong to no bridge of --bridges, text or json.
+	logFormat           string
+	delayReads          bool
+	kubernetes, version bool
+	peer                peerOptions
+	group               groupOptions
 }
+
+// The values of --log-format.
+const logText, logJSON = "text", "json"
 
 // A flagGroup is a part of the help.
 type flagGroup struct {
@@ -38,7 +43,7 @@ var flagGroups = []flagGroup{
 	{"Bridges", []string{"bridge", "bridges", "secrets", "data"}},
 	{"Health, metrics, status and page", []string{"listen", "metrics-listen"}},
 	{"Two runners on two machines (docs/two-runners.md)", []string{"peer", "peer-listen", "peer-key", "peer-trusted", "peer-preferred", "peer-timeout"}},
-	{"Other flags", []string{"delay-reads", "version"}},
+	{"Other flags", []string{"log-format", "delay-reads", "version"}},
 	{"Set by the operator in its pods", []string{"kubernetes", "group", "group-listen", "lease-duration"}},
 }
 
@@ -73,6 +78,7 @@ func newFlags() (*options, *flag.FlagSet) {
 	flags.StringVar(&o.data, "data", "", "the `DIRECTORY` for the buffer on disk; required if the manifest sets spec.buffer.disk; with --bridges, each bridge uses the directory <namespace>/<name>")
 	flags.StringVar(&o.listen, "listen", ":8080", "the `ADDRESS` (host:port) on which the runner serves /livez and /readyz, and without --metrics-listen also /metrics, /status and, at /, a page for browsers")
 	flags.StringVar(&o.metricsListen, "metrics-listen", "", "the `ADDRESS` (host:port) on which the runner serves /metrics, /status and, at /, a page for browsers (default: the address of --listen)")
+	flags.StringVar(&o.logFormat, "log-format", "", "with --bridges, the `FORMAT` of the log lines that belong to no bridge, text or json; the other lines have the logFormat of their bridge (default: text)")
 	flags.BoolVar(&o.delayReads, "delay-reads", true, "wait 0.3 ms for more data before a read if many messages or acknowledgements arrive one by one; false saves this time and needs more processor time (docs/performance.md)")
 	flags.BoolVar(&o.kubernetes, "kubernetes", false, "report the status to the MQTTBridge resource in this cluster, and watch the ConfigMap with the manifest; the environment variables POD_NAME and NODE_NAME hold the names of the pod and of its node; not with --bridges")
 	o.peer.define(flags)
@@ -120,6 +126,10 @@ func (o *options) problem(arguments []string) string {
 		return "--bridge and --bridges exclude each other; to run one more bridge, put its manifest into the directory of --bridges"
 	case o.bridges != "" && o.kubernetes:
 		return "--kubernetes and --bridges exclude each other; in a cluster, the operator runs one pod for each bridge"
+	case o.logFormat != "" && o.bridges == "":
+		return "--log-format needs --bridges; with --bridge, set spec.runner.logFormat of the manifest"
+	case o.logFormat != "" && o.logFormat != logText && o.logFormat != logJSON:
+		return fmt.Sprintf("--log-format %q is no format of the log; use text or json", o.logFormat)
 	}
 	return cmp.Or(o.peer.problem(o.kubernetes), o.group.problem(o))
 }

@@ -72,7 +72,8 @@ const settleTime = 10 * time.Second
 
 // runHost runs the bridges of --bridges until the context ends, and then drains all of them.
 func runHost(ctx context.Context, opts options) error {
-	log := report.Async(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	log, control := report.NewLog(os.Stderr)
+	control.Set(slog.LevelInfo, opts.logFormat == logJSON)
 	defer report.FlushAsync(log, logTimeout)
 	h := newHost(opts, log)
 	defer h.traces.Shutdown(tracing.ShutdownTimeout)

@@ -48,6 +48,9 @@ func TestParseFlags_BridgeOrBridges_ExactlyOneIsRequired(t *testing.T) {
 		{"chekc -f x", `"chekc" is no command; name a manifest by --bridge FILE, or write one of the commands check, explain`},
 		{"--bridge x --peer-timeout soon", `bridge-runner: invalid value "soon" for flag --peer-timeout: parse error`},
 		{"--bridge x --delay-reads=maybe", `bridge-runner: invalid boolean value "maybe" for --delay-reads: parse error`},
+		{"--bridges x --log-format json", ""},
+		{"--bridges x --log-format xml", `--log-format "xml" is no format of the log; use text or json`},
+		{"--bridge x --log-format json", "--log-format needs --bridges; with --bridge, set spec.runner.logFormat of the manifest"},
 		{"--bridge", "bridge-runner: flag needs an argument: --bridge\n"},
 		{"--brigde x", "bridge-runner: flag provided but not defined: --brigde\n"},
 	} {

@@ -160,6 +160,9 @@ func (r *Runner) Address() string { return r.listen }
 // SetEnv adds environment variables, such as NAME=value, from the next start on.
 func (r *Runner) SetEnv(env ...string) { r.env = append(r.env, env...) }
 
+// AddFlags adds flags of the program, such as --name=value, from the next start on.
+func (r *Runner) AddFlags(flags ...string) { r.args = append(r.args, flags...) }
+
 // DataDir returns the directory of the runner's buffer on disk. It outlives the process.
 func (r *Runner) DataDir() string { return filepath.Join(r.dir, "data") }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
 
 // TestLogFormat_Changed_AppliesToEachLineWithoutANewConnection also covers the lines of the process, such
@@ -19,14 +20,7 @@ func TestLogFormat_Changed_AppliesToEachLineWithoutANewConnection(t *testing.T) 
 	l.manifest.Spec.Runner = &v1alpha1.Runner{LogFormat: v1alpha1.LogFormatJSON}
 	l.connect()
 	inJSON := l.runner.Log()
-	messages := map[string]int{}
-	for line := range strings.Lines(inJSON) {
-		var record struct{ Time, Level, Msg, Side, Server string }
-		if err := json.Unmarshal([]byte(line), &record); err != nil || record.Time == "" || record.Level == "" || record.Msg == "" {
-			t.Errorf("the line is no record of JSON: %s(%v)", line, err)
-		}
-		messages[record.Msg]++
-	}
+	messages := recordsIn(t, inJSON)
 	if messages["the runner starts"] != 1 || messages["connected"] != 2 {
 		t.Errorf("%v", messages)
 	}
@@ -43,6 +37,40 @@ func TestLogFormat_Changed_AppliesToEachLineWithoutANewConnection(t *testing.T) 
 	}
 	if !strings.Contains(inText, `msg="the changed manifest is applied"`) || strings.Contains(inText, "msg=connected") {
 		t.Errorf("the lines after the change are\n%s", inText)
+	}
+}
+
+// recordsIn returns the number of the records with each message. Each line must be a record of JSON.
+func recordsIn(t *testing.T, log string) map[string]int {
+	t.Helper()
+	messages := map[string]int{}
+	for line := range strings.Lines(log) {
+		var record struct{ Time, Level, Msg, Side, Server string }
+		if err := json.Unmarshal([]byte(line), &record); err != nil || record.Time == "" || record.Level == "" || record.Msg == "" {
+			t.Errorf("the line is no record of JSON: %s(%v)", line, err)
+		}
+		messages[record.Msg]++
+	}
+	return messages
+}
+
+// A collector of logs reads all lines of a process in one format.
+func TestLogFormat_OfManyBridges_FlagAppliesToTheLinesOfTheProcess(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	h := mqtttest.NewRaceHost(t)
+	b := s.bridge("a")
+	b.Spec.Runner = &v1alpha1.Runner{LogFormat: v1alpha1.LogFormatJSON}
+	h.Put(b)
+	h.PutText("broken.yaml", "kind: [")
+	h.AddFlags("--log-format=json")
+	h.Start()
+	h.WaitConnected("a.yaml", eventTimeout)
+	h.WaitFile("broken.yaml", eventTimeout, "refused", refusedWith("yaml"))
+	h.Terminate()
+	messages := recordsIn(t, h.Log())
+	if messages["the runner starts"] != 1 || messages["connected"] != 2 || messages["the runner stops; all bridges stop at the same time"] != 1 {
+		t.Errorf("%v", messages)
 	}
 }
 
