@@ -46,6 +46,7 @@ func runImage(ctx context.Context, args []string) error {
 		programs []string
 		output   string
 		load     bool
+		serve    bool
 	)
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.StringVar(&spec.name, "name", "", "the image's full `name`, for example localhost/mqttbridge/operator:dev")
@@ -66,14 +67,15 @@ func runImage(ctx context.Context, args []string) error {
 	flags.StringVar(&spec.user, "user", unprivilegedUser, "the numeric `user` that the image runs as")
 	flags.StringVar(&output, "output", "", "write the image's archive to this `file`")
 	flags.BoolVar(&load, "load", false, "load the image into the cluster")
+	flags.BoolVar(&serve, "serve", false, "serve the image from a registry until interrupted, at the address that its name begins with, for example 127.0.0.1:5000; port 0 selects a free port")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("image: unknown argument %q", flags.Arg(0))
 	}
-	if output == "" && !load {
-		return errors.New("image: neither --load nor --output FILE is set; set at least one of them")
+	if output == "" && !load && !serve {
+		return errors.New("image: none of --load, --output FILE and --serve is set; set at least one of them")
 	}
 
 	libraries, err := debianFiles(ctx, programs)
@@ -86,14 +88,19 @@ func runImage(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	if !load {
-		return nil
+	if load {
+		bin, err := runningBinDir()
+		if err != nil {
+			return err
+		}
+		if err := makeAndLoad(ctx, bin, spec); err != nil {
+			return err
+		}
 	}
-	bin, err := runningBinDir()
-	if err != nil {
-		return err
+	if serve {
+		return serveImage(ctx, spec, os.Stdout)
 	}
-	return makeAndLoad(ctx, bin, spec)
+	return nil
 }
 
 func addFile(files *[]imageFile, value string, mode int64) error {
@@ -107,16 +114,24 @@ func addFile(files *[]imageFile, value string, mode int64) error {
 
 // writeImage writes the archive of an image in Docker's format.
 func writeImage(archive string, spec imageSpec) error {
-	// Strict validation: a name without a registry would refer to a public registry.
-	tag, err := name.NewTag(spec.name, name.StrictValidation)
+	tag, image, err := makeTaggedImage(spec)
 	if err != nil {
 		return err
 	}
+	return tarball.WriteToFile(archive, tag, image)
+}
+
+func makeTaggedImage(spec imageSpec) (name.Tag, v1.Image, error) {
+	// Strict validation: a name without a registry would refer to a public registry.
+	tag, err := name.NewTag(spec.name, name.StrictValidation)
+	if err != nil {
+		return tag, nil, err
+	}
 	image, err := makeImage(spec)
 	if err != nil {
-		return fmt.Errorf("make the image %s: %w", spec.name, err)
+		err = fmt.Errorf("make the image %s: %w", spec.name, err)
 	}
-	return tarball.WriteToFile(archive, tag, image)
+	return tag, image, err
 }
 
 func makeImage(spec imageSpec) (v1.Image, error) {
