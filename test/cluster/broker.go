@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -152,7 +153,7 @@ func (b *Broker) WaitReady(ctx context.Context, timeout time.Duration) error {
 		return last == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("broker %s: %w: %w", b.Name, err, last)
+		return errors.Join(fmt.Errorf("broker %s: %w: %w", b.Name, err, last), b.cluster.explainPods(ctx, b.Namespace, b.selector()))
 	}
 	return nil
 }

@@ -48,9 +48,13 @@ type Cluster struct {
 
 // Existing returns the cluster of a context of the user's kubeconfig.
 func Existing(root, contextName string, log io.Writer) (*Cluster, error) {
-	c := &Cluster{Root: root, kubectl: "kubectl", context: contextName, log: log}
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		return nil, fmt.Errorf("kubectl is missing: install it, and add its directory to PATH: %w", err)
+	}
+	c := &Cluster{Root: root, kubectl: kubectl, context: contextName, log: log}
 	if err := c.connect(clientcmd.NewDefaultClientConfigLoadingRules()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; `kubectl config get-contexts` lists the contexts", err)
 	}
 	return c, nil
 }

@@ -78,12 +78,16 @@ func (r *Release) Install(ctx context.Context, image string) error {
 	if _, err := r.cluster.Kubectl(ctx, "label", "namespace", OperatorNamespace, "pod-security.kubernetes.io/enforce=restricted"); err != nil {
 		return err
 	}
-	i := strings.LastIndexByte(image, ':')
-	if i < strings.LastIndexByte(image, '/') {
-		return fmt.Errorf("image %q has no tag; append one, for example :dev", image)
+	repository, tag, err := splitImage(image)
+	if err != nil {
+		return err
 	}
-	return r.runHelm(ctx, "install", releaseName, "charts/mqttbridge-operator", "--wait", rollout,
-		"--set", "image.repository="+image[:i], "--set", "image.tag="+image[i+1:])
+	err = r.runHelm(ctx, "install", releaseName, "charts/mqttbridge-operator", "--wait", rollout,
+		"--set", "image.repository="+repository, "--set", "image.tag="+tag)
+	if err != nil {
+		return errors.Join(err, r.cluster.explainPods(ctx, OperatorNamespace, r.Selector()))
+	}
+	return nil
 }
 
 // Test runs the test of the chart, and returns its log.
@@ -103,11 +107,14 @@ func (r *Release) SetRunnerImage(ctx context.Context, image string) error {
 // Uninstall removes the release, its namespace and the CRD, which Helm keeps, and thereby all
 // bridges.
 func (r *Release) Uninstall(ctx context.Context) error {
-	_, namespaceErr := r.cluster.Kubectl(ctx, "get", "namespace", OperatorNamespace)
-	if namespaceErr != nil {
+	_, err := r.cluster.Client.CoreV1().Namespaces().Get(ctx, OperatorNamespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
 		return nil // nothing was installed
 	}
-	err := r.runHelm(ctx, "uninstall", releaseName, "--ignore-not-found", "--wait")
+	if err != nil {
+		return err
+	}
+	err = r.runHelm(ctx, "uninstall", releaseName, "--ignore-not-found", "--wait")
 	return errors.Join(err, r.cluster.remove(ctx, customResource), r.cluster.remove(ctx, "namespace/"+OperatorNamespace))
 }
 

@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -46,5 +48,20 @@ func TestNewRelease_ClusterInUse_IsRefused(t *testing.T) {
 		if _, err := c.NewRelease(t.Context()); err == nil {
 			t.Errorf("%s: a release is created", name)
 		}
+	}
+}
+
+// An API server that does not answer may have an installation, which the user has to remove.
+func TestUninstall_NoAnswerOfTheAPIServer_IsAnError(t *testing.T) {
+	client := fake.NewClientset()
+	failed := errors.New("no answer")
+	client.PrependReactor("get", "namespaces", func(k8stesting.Action) (bool, runtime.Object, error) { return true, nil, failed })
+	c := &Cluster{Client: client, kubectl: "false", log: t.Output()}
+	if err := (&Release{cluster: c}).Uninstall(t.Context()); !errors.Is(err, failed) {
+		t.Errorf("the error is %v", err)
+	}
+	c.Client = fake.NewClientset()
+	if err := (&Release{cluster: c}).Uninstall(t.Context()); err != nil {
+		t.Errorf("without an installation: %v", err)
 	}
 }
