@@ -26,7 +26,8 @@ const (
 
 	// A cluster with cached images takes seconds; otherwise it pulls images first.
 	readyTimeout = 3 * time.Minute
-	clearTimeout = 2 * time.Minute
+	// clearTimeout is the time to remove one object. A busy cluster needs minutes to end the pods of a namespace.
+	clearTimeout = 3 * time.Minute
 )
 
 //go:embed bridge.yaml
@@ -62,16 +63,27 @@ func (s *stage) onCleanUp(what string, do func(context.Context) error) {
 
 // cleanUp removes the created objects, the latest first.
 func (s *stage) cleanUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
-	defer cancel()
 	var errs []error
 	for i := len(s.undo) - 1; i >= 0; i-- {
 		say("cleaning up: removing %s", s.undo[i].what)
-		if err := s.undo[i].do(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("removing %s: %w", s.undo[i].what, err))
+		if err := s.undo[i].remove(ctx); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (s step) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
+	err := s.do(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%s is not removed after %s; the cluster may still be removing it: %w", s.what, clearTimeout, err)
+	case err != nil:
+		return fmt.Errorf("removing %s: %w", s.what, err)
+	}
+	return nil
 }
 
 // setUp prepares the cluster until the bridge forwards.

@@ -4,9 +4,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -51,4 +53,26 @@ func TestCheckMachine_NoLocalCluster_NamesTheAlternatives(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestCleanUp_StepThatTakesLong_LeavesTimeForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{}
+		removed := false
+		s.onCleanUp("the operator", func(ctx context.Context) error {
+			removed = ctx.Err() == nil
+			return ctx.Err()
+		})
+		s.onCleanUp("the namespace", func(ctx context.Context) error {
+			<-ctx.Done()
+			return errors.New("signal: killed")
+		})
+		err := s.cleanUp(t.Context())
+		if !removed {
+			t.Error("the operator is not removed")
+		}
+		if err == nil || !strings.Contains(err.Error(), "the namespace is not removed after "+clearTimeout.String()) || strings.Contains(err.Error(), "operator") {
+			t.Errorf("the error is %v", err)
+		}
+	})
 }
