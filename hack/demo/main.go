@@ -28,11 +28,15 @@ type options struct {
 	keep   bool
 }
 
+func (o *options) addFlags(flags *flag.FlagSet) {
+	o.choice.AddFlags(flags)
+	flags.IntVar(&o.rate, "rate", 100, "number of `messages` a second")
+	flags.BoolVar(&o.keep, "keep", false, "keep the operator, the brokers and the bridge at the end")
+}
+
 func main() {
 	var o options
-	o.choice.AddFlags(flag.CommandLine)
-	flag.IntVar(&o.rate, "rate", 100, "number of `messages` a second")
-	flag.BoolVar(&o.keep, "keep", false, "keep the operator, the brokers and the bridge at the end")
+	o.addFlags(flag.CommandLine)
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
