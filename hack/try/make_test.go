@@ -85,6 +85,17 @@ func TestMakeDemo_WithoutRootOrContext_RefusesBeforeTheBuild(t *testing.T) {
 	}
 }
 
+// A container with the checkout as a volume, or root after su, is another user than the owner of the checkout. git then
+// refuses to read the checkout.
+func TestMake_CheckoutOfAnotherUser_BuildsWithoutTheCommit(t *testing.T) {
+	cmd := exec.Command("make", "--directory="+root, "runner")
+	cmd.Env = append(os.Environ(), "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_CONFIG_NOSYSTEM=1", "GOENV=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("make runner: %v\n%s", err, out)
+	}
+}
+
 // The project builds in a directory whose path contains a space.
 func TestMake_DirectoryWithSpaces_IsQuoted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "with space")
