@@ -208,6 +208,7 @@ try: ## Show a failover on this machine with Go alone, about 40 s (TRY_FLAGS=-h 
 .PHONY: demo
 demo: ## Show a failover on the local cluster, or on the cluster of CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h lists the flags).
 	$(if $(CONTEXT)$(LOCAL_CLUSTER),,@echo "The local cluster needs root on Linux: run make demo as root there; or use your own cluster, with make demo CONTEXT=name DEMO_FLAGS=--operator-image=IMAGE; or run make try, which needs no cluster."; exit 1)
+	@echo "Building the demo. The first time takes one to two minutes on two cores."
 	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT)) $(DEMO_FLAGS)
 
 .PHONY: bench

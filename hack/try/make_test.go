@@ -46,7 +46,7 @@ func makeWithout(t *testing.T, goVersion string, args ...string) string {
 	return string(out)
 }
 
-// The first commands of a newcomer name the version of Go that they need, and where it is.
+// The first commands of a newcomer name the version of Go that they need, and its download page.
 func TestMake_MissingOrOldGo_NamesTheRemedy(t *testing.T) {
 	module, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
@@ -88,9 +88,33 @@ func TestMakeDemo_WithoutRootOrContext_RefusesBeforeTheBuild(t *testing.T) {
 // A container with the checkout as a volume, or root after su, is another user than the owner of the checkout. git then
 // refuses to read the checkout.
 func TestMake_CheckoutOfAnotherUser_BuildsWithoutTheCommit(t *testing.T) {
-	cmd := exec.Command("make", "--directory="+root, "runner")
-	cmd.Env = append(os.Environ(), "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", "GIT_CONFIG_GLOBAL=/dev/null",
-		"GIT_CONFIG_NOSYSTEM=1", "GOENV=off")
+	dir := t.TempDir()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"Makefile":              string(makefile),
+		"go.mod":                "module example\n\ngo 1.26.0\n",
+		"bridge-runner/main.go": "package main\n\nfunc main() {}\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git := append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+	for _, args := range [][]string{{"init"}, {"add", "."}, {"-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--message=x"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir, cmd.Env = dir, git
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", args, err, out)
+		}
+	}
+	cmd := exec.Command("make", "--directory="+dir, "runner")
+	cmd.Env = append(git, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", "GOENV=off", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("make runner: %v\n%s", err, out)
 	}
