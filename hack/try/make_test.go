@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,7 +115,7 @@ func TestMake_CheckoutOfAnotherUser_BuildsWithoutTheCommit(t *testing.T) {
 		}
 	}
 	cmd := exec.Command("make", "--directory="+dir, "runner")
-	cmd.Env = append(git, "GIT_TEST_ASSUME_DIFFERENT_OWNER=1", "GOENV=off", "GOFLAGS=")
+	cmd.Env = slices.Concat(git, []string{"GIT_TEST_ASSUME_DIFFERENT_OWNER=1", "GOENV=off", "GOFLAGS="})
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("make runner: %v\n%s", err, out)
 	}
