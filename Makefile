@@ -4,14 +4,14 @@ IMG ?= $(DEFAULT_IMG)
 
 # Each tool is pinned by its own Go module under hack/tools, so that only Go has to be
 # installed.
-tool = go tool -modfile=$(CURDIR)/hack/tools/$(1)/go.mod $(2)
+tool = go tool -modfile="$(CURDIR)/hack/tools/$(1)/go.mod" $(2)
 CONTROLLER_GEN = $(call tool,controller-gen,controller-gen)
 KUSTOMIZE      = $(call tool,kustomize,kustomize)
 HELM           = $(call tool,helm,helm)
 HELM_DOCS      = $(call tool,helm,helm-docs)
 CRD_REF_DOCS   = $(call tool,crd-ref-docs,crd-ref-docs)
 GORELEASER     = $(call tool,goreleaser,goreleaser)
-GOLANGCI_LINT  = $(CURDIR)/bin/golangci-lint
+GOLANGCI_LINT  = bin/golangci-lint
 KUBECTL       ?= kubectl
 CONTAINER_TOOL ?= docker
 
@@ -32,14 +32,41 @@ NICE = nice -n 10
 SHELL = /usr/bin/env bash -o pipefail
 .SHELLFLAGS = -ec
 
+# git refuses to read a checkout that belongs to another user, such as a volume of a container, and go then refuses to
+# build. The programs are built without the commit instead.
+ifneq ($(shell test ! -e .git || git rev-parse HEAD >/dev/null 2>&1 || echo refused),)
+export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
+endif
+
 .PHONY: all
 all: build
 
+# Go before 1.21 does not report that it is too old, but an error in go.mod. The first commands of a newcomer depend on
+# this target.
+.PHONY: need-go
+need-go:
+	@command -v go >/dev/null || \
+	  { echo "go is missing: install Go 1.26 or later from https://go.dev/dl, and add its directory bin to the PATH."; exit 1; }
+	@[[ "$$(go version)" =~ go1\.([0-9]+) ]] && (( BASH_REMATCH[1] >= 26 )) || \
+	  { echo "$$(go version) is too old: install Go 1.26 or later from https://go.dev/dl, and put its directory bin first in the PATH."; exit 1; }
+
+try demo build runner plugin vet: need-go
+
 ##@ General
 
+# The help fits into 80 columns, and has no control characters, so that it can also be read in a file.
 .PHONY: help
 help: ## Show this help.
-	@awk 'BEGIN {FS = ":.*##"; printf "Usage:\n  make \033[36m<target>\033[0m\n"} /^[a-zA-Z_0-9-]+:.*?##/ {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2} /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "; print "Usage:\n  make TARGET"} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-zA-Z_0-9-]+:.*## / { \
+	    line = sprintf("  %-16s", $$1); words = split($$2, word, " "); \
+	    for (i = 1; i <= words; i++) { \
+	      if (length(line) + 1 + length(word[i]) > 80) {print line; line = sprintf("  %-16s", "")} \
+	      line = line " " word[i] \
+	    } \
+	    print line \
+	  }' $(MAKEFILE_LIST)
 
 ##@ Development
 
@@ -82,11 +109,11 @@ vet: ## Run go vet.
 lint: $(GOLANGCI_LINT) ## Run golangci-lint with the Kubernetes API linter, and the check of the language.
 	$(GOLANGCI_LINT) run ./...
 	@for module in $(MODULES); do echo "golangci-lint in $$module"; \
-	  (cd $$module && $(GOLANGCI_LINT) run --config=$(CURDIR)/.golangci.yml ./...); done
+	  (cd $$module && "$(CURDIR)/$(GOLANGCI_LINT)" run --config="$(CURDIR)/.golangci.yml" ./...); done
 	go run ./hack/language
 
-$(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go
-	go -C hack/tools/golangci-lint build -o $@ .
+$(GOLANGCI_LINT): hack/tools/golangci-lint/go.mod hack/tools/golangci-lint/main.go | need-go
+	go -C hack/tools/golangci-lint build -o "$(CURDIR)/$@" .
 
 .PHONY: verify
 verify: manifests generate api-docs monitoring chart ## Fail if a generated file is out of date.
@@ -173,13 +200,15 @@ test-e2e: ## Run the end-to-end tests on the local cluster (root, Linux), or on 
 
 .PHONY: try
 try: ## Show a failover on this machine with Go alone, about 40 s (TRY_FLAGS=-h lists the flags).
-	@echo "Building the runner and a broker. The first time takes about a minute."
+	@echo "Building the runner and a broker. The first time takes one to two minutes on two cores."
 	@CGO_ENABLED=0 go build -trimpath -o bin/ ./bridge-runner ./hack/try
-	@CGO_ENABLED=0 go -C hack/try/broker build -trimpath -o $(CURDIR)/bin/try-broker .
+	@CGO_ENABLED=0 go -C hack/try/broker build -trimpath -o "$(CURDIR)/bin/try-broker" .
 	@bin/try $(TRY_FLAGS)
 
 .PHONY: demo
 demo: ## Show a failover on the local cluster, or on the cluster of CONTEXT=name of your kubeconfig (DEMO_FLAGS=-h lists the flags).
+	$(if $(CONTEXT)$(LOCAL_CLUSTER),,@echo "The local cluster needs root on Linux: run make demo as root there; or use your own cluster, with make demo CONTEXT=name DEMO_FLAGS=--operator-image=IMAGE; or run make try, which needs no cluster."; exit 1)
+	@echo "Building the demo. The first time takes one to two minutes on two cores."
 	go run ./hack/demo $(if $(CONTEXT),--context=$(CONTEXT)) $(DEMO_FLAGS)
 
 .PHONY: bench
@@ -193,13 +222,16 @@ scale: ## Measure the operator with N bridges on a real API server (Linux): requ
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/manager and bin/bridge-runner.
+build: runner ## Build bin/manager and bin/bridge-runner.
 	CGO_ENABLED=0 go build -trimpath -o bin/manager .
+
+.PHONY: runner
+runner: ## Build bin/bridge-runner alone.
 	CGO_ENABLED=0 go build -trimpath -o bin/bridge-runner ./bridge-runner
 
 .PHONY: plugin
 plugin: ## Build bin/kubectl-mqttbridge, the plugin of kubectl.
-	CGO_ENABLED=0 go -C kubectl-mqttbridge build -trimpath -o $(CURDIR)/bin/kubectl-mqttbridge .
+	CGO_ENABLED=0 go -C kubectl-mqttbridge build -trimpath -o "$(CURDIR)/bin/kubectl-mqttbridge" .
 
 .PHONY: docker-build
 docker-build: ## Build the image IMG with both programs.
@@ -244,7 +276,7 @@ release-files: ## Write the notes of VERSION to bin/release, and its chart, inst
 # goreleaser finds the program that writes the SBOMs in PATH.
 .PHONY: bin/cyclonedx-gomod
 bin/cyclonedx-gomod:
-	go -C hack/tools/cyclonedx-gomod build -o $(CURDIR)/$@ github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	go -C hack/tools/cyclonedx-gomod build -o "$(CURDIR)/$@" github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 
 # goreleaser reads the commit only in a repository that has a remote.
 remote = $(if $(shell git remote),,GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=https://github.com/mqttbridge/mqttbridge-operator)

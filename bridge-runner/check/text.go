@@ -99,6 +99,8 @@ func daysUntil(at, now time.Time) int64 {
 func (s *Server) writeConnack(line func(label, format string, args ...any)) {
 	c := s.Connack
 	switch {
+	case c == nil && s.Address == "": // there is no connection, and the reason says why
+		return
 	case c == nil:
 		line("MQTT", "%s, no answer to CONNECT", s.ProtocolVersion)
 		return

@@ -47,6 +47,20 @@ func TestWriteText_ControlCharactersFromManifest_AreEscaped(t *testing.T) {
 	}
 }
 
+// Without a connection, CONNECT is not sent, so that the report must not say that the server does not answer it.
+func TestWriteText_NoAnswerToConnect_IsNamedOnlyAfterAConnection(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		named   bool
+	}{{"", false}, {"192.0.2.1:1883", true}} {
+		s := Server{Name: "primary", ClientID: "id", ProtocolVersion: "5", Message: "x", Address: c.address}
+		text := render(t, &Report{Bridges: []Bridge{{File: "b.yaml", Valid: true, Servers: []Server{s}}}})
+		if strings.Contains(text, "no answer to CONNECT") != c.named {
+			t.Errorf("address %q: %s", c.address, text)
+		}
+	}
+}
+
 func TestWriteText_UnusualCertificate_IsShownShort(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := Server{Name: "primary", ClientID: "id", TLS: &TLS{

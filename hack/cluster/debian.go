@@ -11,22 +11,26 @@ import (
 	"strings"
 )
 
-// packages are the Debian packages that the cluster and the tests need.
-var packages = []string{
-	"chromium",
+// clusterPackages are the Debian packages that the cluster needs.
+var clusterPackages = []string{
 	"containernetworking-plugins",
 	"gcc",
 	"iproute2",
 	"libc6-dev",
-	"microsocks",
-	"mkdocs",
-	"mkdocs-material",
 	"mosquitto",
 	"mosquitto-clients",
 	"nftables",
+	"runc",
+}
+
+// testPackages are the Debian packages that only the tests need.
+var testPackages = []string{
+	"chromium",
+	"microsocks",
+	"mkdocs",
+	"mkdocs-material",
 	"openssl",
 	"rabbitmq-server",
-	"runc",
 	"systemd",
 	"tinyproxy",
 }
@@ -35,24 +39,30 @@ var packages = []string{
 // services would occupy ports of MQTT and HTTP.
 var services = []string{"mosquitto", "rabbitmq-server", "tinyproxy"}
 
-// programs are needed, too, and are often installed from a source other than Debian.
-var programs = []struct{ name, pkg string }{
+// testPrograms are programs that only the tests need, and that are often installed from a source other than Debian.
+var testPrograms = []struct{ name, pkg string }{
 	{"curl", "curl"},
 	{"node", "nodejs"},
 	{"npm", "npm"},
 }
 
-// installPackages installs the missing packages only.
-func installPackages(ctx context.Context) error {
-	var absent []string
-	for _, name := range packages {
-		if _, err := packageVersion(ctx, name); err != nil {
-			absent = append(absent, name)
+// installAllPackages installs the missing packages of the cluster and the tests.
+func installAllPackages(ctx context.Context) error {
+	names := slices.Concat(clusterPackages, testPackages)
+	for _, p := range testPrograms {
+		if _, err := exec.LookPath(p.name); err != nil {
+			names = append(names, p.pkg)
 		}
 	}
-	for _, p := range programs {
-		if _, err := exec.LookPath(p.name); err != nil {
-			absent = append(absent, p.pkg)
+	return installPackages(ctx, names)
+}
+
+// installPackages installs the packages that are missing.
+func installPackages(ctx context.Context, names []string) error {
+	var absent []string
+	for _, name := range names {
+		if _, err := packageVersion(ctx, name); err != nil {
+			absent = append(absent, name)
 		}
 	}
 	if len(absent) == 0 {

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	command, args := args[0], args[1:]
 	switch command {
 	case "packages":
-		return installPackages(ctx)
+		return installAllPackages(ctx)
 	case "build":
 		return runBuild(ctx, args)
 	case "assets":

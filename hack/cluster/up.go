@@ -43,7 +43,7 @@ func runUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := installPackages(ctx); err != nil {
+	if err := installPackages(ctx, clusterPackages); err != nil {
 		return err
 	}
 	if bin, err = build(ctx, components); err != nil {

@@ -177,7 +177,7 @@ func (s *stage) loadImages(ctx context.Context) (err error) {
 }
 
 func (s *stage) installOperator(ctx context.Context) error {
-	say("installing the operator with Helm")
+	say("installing the operator with Helm; the first time compiles Helm, which takes minutes")
 	release, err := s.cluster.NewRelease(ctx)
 	if err != nil {
 		return err
