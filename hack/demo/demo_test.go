@@ -128,7 +128,7 @@ func readmeCommand(t *testing.T, contextName, image string) string {
 		t.Fatal("README.md has no command for a cluster of the user")
 	}
 	text := command[1]
-	for old, value := range map[string]string{"CONTEXT=name ": "CONTEXT=" + contextName + " ", "=your.registry/mqttbridge-operator:tag": "=" + image} {
+	for old, value := range map[string]string{"CONTEXT=name": "CONTEXT=" + contextName, "=your.registry/mqttbridge-operator:tag": "=" + image} {
 		if strings.Count(text, old) != 1 {
 			t.Fatalf("%q is not once in %s", old, text)
 		}

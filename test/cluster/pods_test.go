@@ -24,12 +24,18 @@ func TestExplainPods_PodsThatAreNotReady_AreNamedWithTheCause(t *testing.T) {
 		status corev1.PodStatus
 		want   []string // none if the pod is not named
 	}{
-		"image that cannot be pulled": {containers(corev1.ContainerStatus{State: waiting("ImagePullBackOff", "not found")}),
-			[]string{"pod one", "registry.example/operator:dev", "ImagePullBackOff: not found"}},
-		"program that ends": {containers(corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off 10s"), RestartCount: 2}),
-			[]string{"CrashLoopBackOff", "another processor", "fake logs"}},
-		"no node": {corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "Insufficient memory"}}},
-			[]string{"pod one has no node", "Insufficient memory"}},
+		"image that cannot be pulled": {
+			containers(corev1.ContainerStatus{State: waiting("ImagePullBackOff", "not found")}),
+			[]string{"pod one", "registry.example/operator:dev", "ImagePullBackOff: not found"},
+		},
+		"program that ends": {
+			containers(corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off 10s"), RestartCount: 2}),
+			[]string{"CrashLoopBackOff", "another processor", "fake logs"},
+		},
+		"no node": {
+			corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "Insufficient memory"}}},
+			[]string{"pod one has no node", "Insufficient memory"},
+		},
 		"ready": {status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}},
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "one", Labels: map[string]string{"app": "x"}}, Status: tt.status}
