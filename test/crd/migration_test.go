@@ -135,6 +135,9 @@ func (m *migration) documented(heading string) []string {
 	names := strings.NewReplacer("mqttbridges.mqttbridge.io", migrationCRD, "get mqttbridges ", "get "+migrationCRD+" ",
 		"kubectl ", server.Tool("kubectl")+" --kubeconfig="+m.kubeconfig+" ")
 	var commands []string
+	if all, here := strings.Count(string(page), "```sh\n"), strings.Count(text, "```sh\n"); all != here {
+		m.t.Errorf("docs/api-policy.md has %d blocks of commands, and %d of them are in or after the section %s: no test runs the others", all, here, heading)
+	}
 	for _, block := range regexp.MustCompile("(?ms)```sh\n(.*?)```").FindAllStringSubmatch(text, -1) {
 		commands = append(commands, names.Replace(strings.TrimSpace(block[1])))
 	}

@@ -11,44 +11,8 @@ import (
 	"testing"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
-	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
 )
-
-// tests names the test that runs the commands of each page in docs/guides.
-var tests = map[string]string{
-	"deletion.md":          "TestDeletionPage in test/install, test/docs and test/edge",
-	"disaster-recovery.md": "TestDisasterRecoveryPage_Commands_SwitchSites in test/install",
-	"edge.md":              "TestEdgePage in test/edge and test/release",
-	"in-ten-minutes.md":    "TestGuide_InTenMinutes_ShowsFailover in test/e2e",
-	"moving.md":            "TestMoving_CommandsOfThePage_LoseNothing",
-	"tls.md":               "TestTLS_CommandsOfThePage_Connect",
-	"your-broker.md":       "TestYourBroker_CommandsOfThePage_Work",
-	"your-cloud.md":        "TestYourCloud_CommandsOfThePage_Work",
-}
-
-func TestPages_WithCommands_HaveTest(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(apiserver.Root(), "docs", "guides", "*.md"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no guides: %v", err)
-	}
-	found := map[string]bool{}
-	for _, file := range files {
-		name := filepath.Base(file)
-		if len(scripts(readPage(t, "guides/"+name))) == 0 {
-			continue
-		}
-		found[name] = true
-		if tests[name] == "" {
-			t.Errorf("docs/guides/%s has commands; write a test that runs them, and name it here", name)
-		}
-	}
-	for name := range tests {
-		if !found[name] {
-			t.Errorf("docs/guides/%s has no commands", name)
-		}
-	}
-}
 
 func TestYourBroker_CommandsOfThePage_Work(t *testing.T) {
 	local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})

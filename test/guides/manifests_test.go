@@ -210,8 +210,16 @@ var reference = regexp.MustCompile(`(secretKeyRef|configMapKeyRef): \{name: ([a-
 
 // A reader who copies a manifest of a guide finds on the same page how to create its Secrets, or their files.
 func TestManifests_References_AreCreatedOnThePage(t *testing.T) {
-	for page := range tests {
+	files, err := filepath.Glob(filepath.Join(apiserver.Root(), "docs", "guides", "*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no guides: %v", err)
+	}
+	for _, file := range files {
+		page := filepath.Base(file)
 		blocks := readPage(t, "guides/"+page)
+		if len(scripts(blocks)) == 0 {
+			continue
+		}
 		var created strings.Builder
 		for _, b := range blocks {
 			created.WriteString(b.text)

@@ -18,12 +18,22 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/test/apiserver"
 )
 
-// administratorPages are the pages with commands for kubectl, helm and openssl that no other test runs.
-var administratorPages = []string{"README.md", "docs/operations.md", "docs/failover.md", "docs/two-runners.md", "docs/labels.md", "docs/monitoring.md"}
+// administratorPages are the pages with commands for kubectl, helm and openssl that no other test runs. test/commands
+// has the tests of all pages.
+var administratorPages = []string{
+	"README.md", "CONTRIBUTING.md", "charts/mqttbridge-operator/README.md",
+	"docs/operations.md", "docs/failover.md", "docs/two-runners.md", "docs/labels.md", "docs/monitoring.md",
+}
 
 // otherwiseRun are the beginnings of commands on these pages that this test cannot run, with the reason.
 var otherwiseRun = map[string]string{
-	"make ":                          "hack/try, and the tests themselves",
+	"make ":                          "hack/try, and test/commands",
+	"go ":                            "test/commands checks the command",
+	"export KUBEBUILDER_ASSETS":      "test/commands checks the command",
+	"eval \"$(go -C hack/cluster":    "it starts the local cluster, as the end-to-end tests do",
+	"helm test":                      "TestHelm_Test_FindsTheActiveOperator in test/e2e: no pod runs here",
+	"kubectl logs mqttbridge-oper":   "it shows the results of helm test",
+	"helm uninstall":                 "TestHelm_Uninstall_KeepsCRDAndBridges",
 	"bin/bridge-runner check":        "test/docs runs the command",
 	"bin/bridge-runner convert":      "bridge-runner tests the command",
 	"bin/bridge-runner --bridge":     "test/edge starts runners",
