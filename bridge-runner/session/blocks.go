@@ -3,7 +3,10 @@
 
 package session
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // Blocks is a set of blocks of 64 low packet identifiers each: bit 0 is the block of the identifiers
 // 1 to 64. A set of free blocks is a part of the protocol between two runners: the server holds no QoS 2
@@ -42,6 +45,10 @@ type qos2Blocks struct {
 	used bool
 	// latest is the low identifier of the latest QoS 2 message. It is 0 if there was none.
 	latest uint16
+	// sent counts the QoS 2 messages. quietCheck is the session that checks whether no more are sent, nil if
+	// none does, and sentAtCheck is sent at its last check.
+	sent, sentAtCheck uint64
+	quietCheck        *Session
 	// suspected are the blocks that the other process suspects: all, if it knows nothing.
 	suspected Blocks
 	// usable are the blocks that messages may use.
@@ -74,6 +81,7 @@ func (b *qos2Blocks) ask() {
 // once in each block.
 func (b *qos2Blocks) add(id uint16, inFlight int) {
 	b.inFlight[blockOf(id)]++
+	b.sent++
 	entered := b.latest == 0 || blockOf(b.latest) != blockOf(id)
 	b.used, b.latest = true, id
 	if b.suspected == allBlocks && entered || !b.suspected.has(int(id)+blockSize/4+inFlight) {
@@ -104,6 +112,40 @@ func (b *qos2Blocks) offer(stale Blocks, last uint16, inFlight int) (free Blocks
 	}
 	b.usable &= blocks
 	return ^blocks
+}
+
+// quietTime is the time without QoS 2 messages after which all blocks are offered as free. The next message then
+// waits until its block is shared. Otherwise each bridge with a message of QoS 2 now and then would have to release
+// a block after a takeover, which needs more time than its connections if there are many bridges.
+const quietTime = time.Second
+
+// offerBlocksWhenQuietLocked makes the session offer all blocks when it has sent no QoS 2 message for quietTime to
+// twice quietTime.
+func (s *Session) offerBlocksWhenQuietLocked() {
+	b := &s.state.out.blocks
+	if b.request != nil && b.quietCheck != s {
+		b.quietCheck, b.sentAtCheck = s, b.sent
+		time.AfterFunc(quietTime, s.checkQuiet)
+	}
+}
+
+func (s *Session) checkQuiet() {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
+	out := &s.state.out
+	b := &out.blocks
+	if b.quietCheck != s { // a later session checks
+		return
+	}
+	b.quietCheck = nil
+	switch {
+	case s.closed:
+	case out.qos2InFlight > 0 || b.sent != b.sentAtCheck:
+		s.offerBlocksWhenQuietLocked()
+	default:
+		b.used = false
+		b.ask()
+	}
 }
 
 // OnFreeQoS2BlocksRequest makes the session call fn when OfferFreeQoS2Blocks is due. From then on, its QoS 2 messages

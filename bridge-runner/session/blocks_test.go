@@ -32,18 +32,18 @@ func TestStaleQoS2_BlocksKnown_OthersReleasedWhileMessagesFlow(t *testing.T) {
 		l := p.resume()
 		first := message(2, "first")
 		l.publishWhenReleased(first, last)
-		l.c.Want(pubrels(ids(1, laterAtOnce))...) // written at the last PUBCOMP, before Ready
+		l.c.Want(pubrels(ids(1, laterAtFirst))...) // written at the last PUBCOMP, before Ready
 		l.c.Want("PUBLISH 4033 qos2 t=first")
 		l.c.Send(script.Ack(v5.PUBREC, last[0], 0))
 		l.c.Want("PUBREL 4033")
 		l.c.Send(script.Ack(v5.PUBCOMP, last[0], 0))
 		l.want("acknowledged first")
-		l.sendPubcomps(ids(1, laterAtOnce))
+		l.sendPubcomps(ids(1, laterAtFirst))
 		trials := ids(minTrialID, maxTrialID) // they are above the latest identifier
 		l.c.Want(pubrels(trials)...)
 		l.sendPubcomps(trials)
-		for from := uint16(laterAtOnce + 1); from <= maxLowID-blockSize; from += laterAtOnce {
-			next := ids(from, from+laterAtOnce-1)
+		for from := uint16(laterAtFirst + 1); from <= maxLowID-blockSize; from += laterAtOnce {
+			next := ids(from, min(from+laterAtOnce-1, maxLowID-blockSize))
 			l.c.Want(pubrels(next)...)
 			l.sendPubcomps(next)
 		}
@@ -66,7 +66,7 @@ func TestStaleQoS2_ManySessionsRelease_OnlyNeededIdentifiersAreReleasedAtOnce(t 
 		l.publishWhenReleased(m, ids(1, 3*blockSize))
 		l.c.Want("PUBLISH 1 qos2 t=x")
 		messages := 1
-		for ; 3*blockSize-messages >= blockSize/2+4*messages; messages++ {
+		for ; 3*blockSize-messages >= 2*messages; messages++ {
 			l.publish(message(2, "x"))
 			l.c.Want(fmt.Sprintf("PUBLISH %d qos2 t=x", messages+1))
 		}
@@ -241,7 +241,7 @@ func TestQoS2Blocks_NoQoS2Messages_AreAllFree(t *testing.T) {
 			l.c.Want("PUBLISH 4097 qos1 t=x")
 		}
 		m := message(2, "exact")
-		l.publishWhenReleased(m, ids(1, laterAtOnce)) // the knowledge may have been lost with the process
+		l.publishWhenReleased(m, ids(1, laterAtFirst)) // the knowledge may have been lost with the process
 		l.c.Want("PUBLISH 1 qos2 t=exact")
 	})
 }
@@ -320,6 +320,49 @@ func TestQoS2Blocks_NotShared_MessageWaits(t *testing.T) {
 		share()
 		go l.s.Wake()
 		l.publishWhenReady(m)
+	})
+}
+
+// A thousand bridges that have sent a message of QoS 2 once must not make each server release a block for each of them
+// after a takeover. The next message waits until the standby suspects its block.
+func TestQoS2Blocks_NoMessageForAWhile_AreAllFree(t *testing.T) {
+	versions(t, func(t *testing.T, p *peer) {
+		l := p.new()
+		requested := make(chan bool, 10)
+		l.s.OnFreeQoS2BlocksRequest(func() { requested <- true })
+		share := func(when string) (suspected Blocks) {
+			t.Helper()
+			select {
+			case <-requested:
+			case <-time.After(script.Timeout):
+				t.Fatalf("%s: the free blocks are not offered", when)
+			}
+			free := l.s.OfferFreeQoS2Blocks()
+			l.s.ShareFreeQoS2Blocks(free)
+			go l.s.Wake()
+			return ^free
+		}
+		l.s.ShareFreeQoS2Blocks(l.s.OfferFreeQoS2Blocks())
+		for id := uint16(1); id <= 2; id++ {
+			m := message(2, "x")
+			l.wantResult(Full, m)
+			if suspected := share("before a message"); suspected != 1 {
+				t.Errorf("a message is sent in the blocks %b", suspected)
+			}
+			l.publishWhenReady(m)
+			l.c.Want(fmt.Sprintf("PUBLISH %d qos2 t=x", id))
+			time.Sleep(2*quietTime + quietTime/2)
+			if free := l.s.OfferFreeQoS2Blocks(); ^free != 1 {
+				t.Fatalf("the blocks %b are suspected while a message is in flight", ^free)
+			}
+			l.c.Send(script.Ack(v5.PUBREC, id, 0))
+			l.c.Want(fmt.Sprintf("PUBREL %d", id))
+			l.c.Send(script.Ack(v5.PUBCOMP, id, 0))
+			l.want("acknowledged x")
+			if suspected := share("after a message"); suspected != 0 {
+				t.Errorf("the blocks %b are suspected when nothing is sent any more", suspected)
+			}
+		}
 	})
 }
 

@@ -54,6 +54,24 @@ func (s *idSet) next(above uint16) uint16 {
 	if s == nil {
 		return 0
 	}
+	return s.search(above, false)
+}
+
+// nextLowAbsent returns the lowest low identifier outside the set and above the given one, or 0 if there is none.
+func (s *idSet) nextLowAbsent(above uint16) uint16 {
+	id := above + 1
+	if s != nil {
+		id = s.search(above, true)
+	}
+	if id > maxLowID {
+		return 0
+	}
+	return id
+}
+
+// search returns the lowest identifier in the set, or with flip outside the set, above the given one. It returns 0 if
+// there is none.
+func (s *idSet) search(above uint16, flip bool) uint16 {
 	from := int(above) // the bit of the identifier above
 	switch {
 	case above >= minTrialID:
@@ -63,6 +81,9 @@ func (s *idSet) next(above uint16) uint16 {
 	}
 	for w := from / wordBits; w < len(s.words); w++ {
 		word := s.words[w]
+		if flip {
+			word = ^word
+		}
 		if w == from/wordBits {
 			word &^= 1<<(from%wordBits) - 1
 		}

@@ -36,12 +36,21 @@ func TestIDSet_RandomChanges_EqualsPlainMap(t *testing.T) {
 		if got := set.above(above, most); !slices.Equal(got, want) || set.count != len(model) {
 			t.Fatalf("above(%d, %d) of %d = %v, want %v of %d", above, most, set.count, got, want, len(model))
 		}
+		absent := uint16(0)
+		for id := above + 1; id <= maxLowID && absent == 0; id++ {
+			if !model[id] {
+				absent = id
+			}
+		}
+		if got := set.nextLowAbsent(above); got != absent {
+			t.Fatalf("nextLowAbsent(%d) of %d = %d, want %d", above, set.count, got, absent)
+		}
 	}
 }
 
 func TestIDSet_Nil_IsEmpty(t *testing.T) {
 	var set *idSet
-	if set.has(1) || set.next(0) != 0 || len(set.above(0, 1)) > 0 {
+	if set.has(1) || set.next(0) != 0 || len(set.above(0, 1)) > 0 || set.nextLowAbsent(0) != 1 || set.nextLowAbsent(maxLowID) != 0 {
 		t.Error("a nil set has identifiers")
 	}
 }

@@ -136,13 +136,11 @@ func (o *outgoingState) freeID(qos byte) uint16 {
 		return 0
 	}
 	if o.lowIDsInUse < maxLowID && (qos == 2 || o.stale.isEmpty()) {
-		for id := o.lastLowID + 1; id <= maxLowID; id++ {
-			if o.isFree(id) {
-				return id
-			}
+		if id := o.freeLowID(o.lastLowID); id > 0 {
+			return id
 		}
-		for id := uint16(1); id <= maxLowID && o.qos2InFlight == 0; id++ {
-			if o.isFree(id) {
+		if o.qos2InFlight == 0 {
+			if id := o.freeLowID(0); id > 0 {
 				return id
 			}
 		}
@@ -156,6 +154,16 @@ func (o *outgoingState) freeID(qos byte) uint16 {
 		if id > maxHighID {
 			id = maxLowID + 1
 		}
+		if o.isFree(id) {
+			return id
+		}
+	}
+	return 0
+}
+
+// freeLowID returns the lowest free low identifier above the given one, or 0 if there is none.
+func (o *outgoingState) freeLowID(above uint16) uint16 {
+	for id := o.stale.later.nextLowAbsent(above); id > 0; id = o.stale.later.nextLowAbsent(id) {
 		if o.isFree(id) {
 			return id
 		}

@@ -184,19 +184,24 @@ func (s *staleIDs) release(by *Session) (ids []uint16) {
 	return ids
 }
 
-// laterAtOnce is the number of identifiers that are released together while messages flow. A server
-// needs one or two milliseconds for them.
-const laterAtOnce = 64
+const (
+	// laterAtOnce is the number of identifiers that are released together while messages flow. A server
+	// needs one or two milliseconds for them.
+	laterAtOnce = 64
+	// laterAtFirst is the number that is released for a message if none is in flight. After a takeover of
+	// 1,000 bridges, more would delay the messages of the others.
+	laterAtFirst = 4
+)
 
-// releaseLater records that by writes PUBRELs for which no message waits, if all earlier ones are
-// answered. It returns their identifiers, in ascending order: they are above the given identifier, as
+// releaseLater records that by writes the PUBRELs of at most `most` identifiers of later, if all earlier PUBRELs
+// are answered. It returns the identifiers, in ascending order: they are above the given identifier, as
 // the next messages need them, if there are any.
-func (s *staleIDs) releaseLater(by *Session, above uint16) (ids []uint16) {
+func (s *staleIDs) releaseLater(by *Session, above uint16, most int) (ids []uint16) {
 	if s.blocksQoS2() || s.unanswered > 0 || s.later == nil {
 		return nil
 	}
-	if ids = s.later.above(above, laterAtOnce); len(ids) == 0 {
-		ids = s.later.above(0, laterAtOnce)
+	if ids = s.later.above(above, most); len(ids) == 0 {
+		ids = s.later.above(0, most)
 	}
 	s.released, s.releasedBy = slices.Clone(ids), by
 	s.unanswered += len(ids)
