@@ -279,6 +279,28 @@ func TestSecrets_MissingFileOfTheUser_IsNamed(t *testing.T) {
 	}
 }
 
+// The user makes the files, so that an error about one names it. In a pod, its path is unknown to the user.
+func TestSecrets_UnusableFileOfTheUser_IsNamed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, ".", "folder/login/username/file", "a directory instead of a file")
+	write(t, ".", "large/login/username", strings.Repeat("x", maxSecretBytes+1))
+	const begin, tooLarge = `Secret "login", key "username" (user field): `, "has more than 1048576 bytes, the largest size in Kubernetes; shorten it"
+	for name, c := range map[string]struct {
+		secrets Secrets
+		want    string
+	}{
+		"a directory":          {NewSecrets("folder").OfUser(), "the file folder/login/username: is a directory; make it a file that this process can read"},
+		"a directory, a check": {NewSecrets("folder").OfCheck(), "the file folder/login/username: is a directory; make it a file that this process can read"},
+		"a directory in a pod": {NewSecrets("folder"), "is a directory"},
+		"too large":            {NewSecrets("large").OfUser(), "the file large/login/username " + tooLarge},
+		"too large in a pod":   {NewSecrets("large"), tooLarge},
+	} {
+		if _, _, err := c.secrets.login(secretLogin()); err == nil || err.Error() != begin+c.want {
+			t.Errorf("%s: %v\nwant %s", name, err, begin+c.want)
+		}
+	}
+}
+
 // The message of a missing file says that the bridge uses it without a restart: each attempt reads all files.
 func TestSecrets_FileCreatedAfterAnAttempt_IsRead(t *testing.T) {
 	dir := t.TempDir()

@@ -123,12 +123,17 @@ func (s Secrets) read(ref manifest.Reference) ([]byte, error) {
 	}
 	if err != nil {
 		var pathErr *os.PathError
-		if errors.As(err, &pathErr) {
+		unreadable := errors.As(err, &pathErr)
+		if unreadable {
 			err = pathErr.Err // omit the path, which is inside the container and unknown to the user
 		}
 		failure := &ReferenceError{Reference: ref, Problem: err}
 		switch {
 		case !s.ofUser:
+		case !errors.Is(err, os.ErrNotExist) && unreadable:
+			failure.Problem = fmt.Errorf("the file %s: %w; make it a file that this process can read", path, err)
+		case !errors.Is(err, os.ErrNotExist):
+			failure.Problem = fmt.Errorf("the file %s %w", path, err)
 		case s.dir == "":
 			failure.remedy = fmt.Sprintf("create the file %s in a directory, and name this directory by --secrets", path)
 		default:
