@@ -23,6 +23,7 @@ type nonblockingFD struct {
 	conn    syscall.RawConn
 	in, out transfer
 	arrival arrival
+	waiting waiting
 }
 
 // sleepThread sleeps in the thread itself, because the timers of the Go scheduler are too
@@ -49,6 +50,22 @@ func (t *transfer) do(trap, fd uintptr) {
 		}
 		t.n, t.errno = int(n), errno
 		return
+	}
+}
+
+// waiting is a query of the data that the peer's TCP has not acknowledged, in bytes. It is reused, so that no query
+// allocates.
+type waiting struct {
+	call           func(fd uintptr)
+	queued, unsent int64
+}
+
+func (w *waiting) query(fd uintptr) {
+	if n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
+		w.queued = int64(n)
+	}
+	if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD); err == nil {
+		w.unsent = int64(n)
 	}
 }
 
@@ -104,6 +121,7 @@ func newNonblockingFD(conn net.Conn) *nonblockingFD {
 		return true
 	}
 	r.arrival.call = r.arrival.check
+	r.waiting.call = r.waiting.query
 	return r
 }
 
@@ -132,20 +150,14 @@ func (r *nonblockingFD) setOptions() {
 
 // queued returns the number of bytes that the system has accepted and the peer's TCP has
 // not acknowledged, and the number of these bytes that were never sent. Both are 0 if the
-// system does not report them.
+// system does not report them. One goroutine at a time may call it.
 func (r *nonblockingFD) queued() (queued, unsent int64) {
 	if r == nil {
 		return 0, 0
 	}
-	_ = r.conn.Control(func(fd uintptr) { // fails if the connection is closed
-		if n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
-			queued = int64(n)
-		}
-		if n, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD); err == nil {
-			unsent = int64(n)
-		}
-	})
-	return queued, unsent
+	r.waiting = waiting{call: r.waiting.call}
+	_ = r.conn.Control(r.waiting.call) // fails if the connection is closed
+	return r.waiting.queued, r.waiting.unsent
 }
 
 // softError returns an error that the network has reported for a connection on which
