@@ -135,7 +135,7 @@ func TestShared_ManySlowReaders_CutsTheOldestAnswersOff(t *testing.T) {
 	for i := range minHeld + 3 {
 		conn := connect(t, address, fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", i))
 		_ = conn.SetReadDeadline(time.Now().Add(patience))
-		_ = conn.(*net.TCPConn).SetReadBuffer(256 << 10) // otherwise it grows up to 6 MB
+		_ = conn.(*net.TCPConn).SetReadBuffer(256 << 10)                 // otherwise it grows up to 6 MB
 		if _, err := bufio.NewReaderSize(conn, 16).Peek(1); err != nil { // the answer is being written
 			t.Fatal(err)
 		}

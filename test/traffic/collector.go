@@ -148,10 +148,13 @@ func (c *Collector) Close() {
 }
 
 // Arrivals returns the arrivals so far, in order of arrival.
-func (c *Collector) Arrivals() []Arrival {
+func (c *Collector) Arrivals() []Arrival { return c.ArrivalsFrom(0) }
+
+// ArrivalsFrom returns the arrivals so far without the first ones, in order of arrival.
+func (c *Collector) ArrivalsFrom(first int) []Arrival {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.arrivals)
+	return slices.Clone(c.arrivals[first:])
 }
 
 // Count returns the number of different messages that have arrived.
