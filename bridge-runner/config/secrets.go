@@ -130,14 +130,14 @@ func (s Secrets) read(ref manifest.Reference) ([]byte, error) {
 		failure := &ReferenceError{Reference: ref, Problem: err}
 		switch {
 		case !s.ofUser:
-		case !errors.Is(err, os.ErrNotExist) && unreadable:
-			failure.Problem = fmt.Errorf("the file %s: %w; make it a file that this process can read", path, err)
-		case !errors.Is(err, os.ErrNotExist):
-			failure.Problem = fmt.Errorf("the file %s %w", path, err)
-		case s.dir == "":
+		case errors.Is(err, os.ErrNotExist) && s.dir == "":
 			failure.remedy = fmt.Sprintf("create the file %s in a directory, and name this directory by --secrets", path)
-		default:
+		case errors.Is(err, os.ErrNotExist):
 			failure.remedy = fmt.Sprintf("create the file %s%s", path, s.effect)
+		case unreadable:
+			failure.Problem = fmt.Errorf("the file %s: %w; make it a file that this process can read", path, err)
+		default:
+			failure.Problem = fmt.Errorf("the file %s %w", path, err)
 		}
 		return nil, failure
 	}
