@@ -36,7 +36,7 @@ func TestUseLease_AnyTwoDurations_HeartbeatsKeepTheConnection(t *testing.T) {
 func TestAnnouncement_State_SurvivesTheProtocol(t *testing.T) {
 	want := role.Announcement{
 		State: role.Active, Term: role.Term{Lease: 3, Unwritten: 2}, Warm: true,
-		Successor: role.ID{Pod: "a", Process: "b"}, Duration: 15 * time.Second,
+		Successor: role.ID{Pod: "a", Process: "b"}, Duration: 15 * time.Second, Activations: 4,
 	}
 	if got := announcementOf(stateOf(want)); got != want {
 		t.Errorf("%+v became %+v", want, got)

@@ -29,14 +29,15 @@ func parseIdentity(text string) role.ID {
 func stateOf(a role.Announcement) peer.State {
 	return peer.State{
 		Role: string(a.State), Term: peer.Term(a.Term), Warm: a.Warm, Successor: identity(a.Successor),
-		LeaseMillis: a.Duration.Milliseconds(),
+		LeaseMillis: a.Duration.Milliseconds(), Activations: a.Activations,
 	}
 }
 
 func announcementOf(s peer.State) role.Announcement {
 	return role.Announcement{
 		State: role.State(s.Role), Term: role.Term(s.Term), Warm: s.Warm, Successor: parseIdentity(s.Successor),
-		Duration: time.Duration(min(max(s.LeaseMillis, 0), maxLease.Milliseconds())) * time.Millisecond,
+		Duration:    time.Duration(min(max(s.LeaseMillis, 0), maxLease.Milliseconds())) * time.Millisecond,
+		Activations: s.Activations,
 	}
 }
 

@@ -26,6 +26,9 @@ type State struct {
 	Successor string `json:"successor,omitempty"`
 	// LeaseMillis is the member's duration of the Lease, in milliseconds. It is 0 if it is not known.
 	LeaseMillis int64 `json:"leaseMs,omitempty"`
+	// Activations is the number of times that the process of the member has become active. It is 0 from an
+	// earlier version.
+	Activations uint64 `json:"activations,omitempty"`
 }
 
 // Term orders the members that have been active. It is zero if a member has no claim to be active.

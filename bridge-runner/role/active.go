@@ -70,7 +70,7 @@ func (m *Machine) nameSuccessor() {
 func (m *Machine) fence(e SessionEnded) {
 	// An end soon after a confirmation without an answer may be the work of an unknown process.
 	taken := e.Taken || !m.valid() && m.now.Before(m.aloneUntil)
-	f := fence{bridge: e.Bridge, suspended: true, taken: taken, seq: m.seq, at: m.now, other: m.peer()}
+	f := fence{bridge: e.Bridge, suspended: true, taken: taken, seq: m.seq, at: m.now, other: m.other().id}
 	f.repeated = m.state.Claims() && !taken && m.endsRepeatedly(e.Bridge)
 	// The other member of a Pair may take over by its timeout at the same time.
 	timed := m.reason == TimedOut || m.now.Sub(m.retaken.latest) < m.cfg.Heartbeat()
@@ -90,7 +90,7 @@ func (m *Machine) requestConnect(e ConnectRequested) {
 	case m.permits():
 		m.do(Permit(e))
 	default:
-		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now, other: m.peer()})
+		m.doubtBridge(fence{bridge: e.Bridge, seq: m.seq, at: m.now, other: m.other().id})
 	}
 }
 

@@ -57,6 +57,8 @@ type Announcement struct {
 	Successor ID
 	// Duration is the member's duration of the Lease. It is 0 if it is not known.
 	Duration time.Duration
+	// Activations is the number of times that the process has become active. It is 0 from an earlier version.
+	Activations uint64
 }
 
 // Record is the content of the Lease.

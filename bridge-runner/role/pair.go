@@ -171,17 +171,35 @@ func (m *Machine) retakes(f fence) bool {
 		return false
 	}
 	if m.confirmed(f) {
-		return (pair.Timeout > 0 || f.taken) && m.peer() != f.other
+		return (pair.Timeout > 0 || f.taken) && m.otherMayHaveBeenActive(f)
 	}
 	return m.retake(f)
 }
 
-// peer is the other member of a Pair, or zero if it is dead.
-func (m *Machine) peer() ID {
-	if others := m.others(); len(others) > 0 {
-		return others[0].id
+// otherMayHaveBeenActive reports whether the other member of a Pair may have been active since this member has become
+// active. It may have stood down before this member could reach it.
+func (m *Machine) otherMayHaveBeenActive(f fence) bool {
+	other := m.other()
+	known := m.met.activations
+	if m.met.id != other.id {
+		known = 0 // a process that has started since
 	}
-	return ID{}
+	return other.id != f.other || other.activations > known
+}
+
+// met is the other member of a Pair, as this member knows it.
+type met struct {
+	// id is zero if the other member is dead.
+	id ID
+	// activations is the number of times that it has become active.
+	activations uint64
+}
+
+func (m *Machine) other() met {
+	if others := m.others(); len(others) > 0 {
+		return met{others[0].id, others[0].said.Activations}
+	}
+	return met{}
 }
 
 // longestRetake bounds the wait of the member that is not preferred. After a longer time without a fence,

@@ -191,3 +191,81 @@ func TestPair_RefusalReadAfterAFreeze_ProvesNothing(t *testing.T) {
 	s.m.Step(DialFailed{To: peer, Dead: true}, s.now)
 	s.is(Active)
 }
+
+// oftenCutWorld returns a pair whose members are often cut from each other for so long that they take over by their
+// timeouts. Their clocks differ, so that each of the two claims may be the higher one when they meet.
+func oftenCutWorld(seed uint64, logs bool) *world {
+	random := rand.New(rand.NewPCG(seed, 4))
+	w := newWorld(2, 1, random)
+	w.logs, w.pair = logs, &Pair{Timeout: duration, Born: 1}
+	w.pods[random.IntN(2)].clock = 1 + random.Uint64N(3)
+	for _, p := range w.pods {
+		w.start(p)
+	}
+	w.run(10 * time.Second)
+	for range 3 + random.IntN(10) {
+		names := []string{
+			"cut the links", "cut the links", "heal the links", "heal the links", "lose the packets to the pod", "freeze", "continue",
+			"restart a server", "reset the connections",
+		}
+		w.must(names[random.IntN(len(names))], w.pods[random.IntN(2)])
+		w.run(time.Duration(random.Int64N(int64(3 * duration))))
+	}
+	w.settle()
+	return w
+}
+
+// A member continues the sessions that it knows only if the other one has not used them. This also applies if the
+// other one has become active and has stood down again while they were cut from each other.
+func TestPair_OftenSeparated_NoMemberContinuesSessionsThatTheOtherHasUsed(t *testing.T) {
+	for seed := *firstSeed; seed < *firstSeed+uint64(*schedules); seed++ {
+		if w := oftenCutWorld(seed, false); w.fault != "" {
+			fail(t, fmt.Sprintf("-seed=%d", seed), func() *world { return oftenCutWorld(seed, true) })
+		}
+	}
+}
+
+// The other member has become active and has stood down again while the members were cut from each other. This member
+// learns it before or after the end of its session, or only by the number of activations.
+func TestPair_OtherHasBeenActiveWhileCut_BridgesStartAgain(t *testing.T) {
+	standby := Announcement{State: Standby, Warm: true}
+	was := Announcement{State: Standby, Warm: true, Activations: 1}
+	active := Announcement{State: Active, Term: Term{0, 0}, Activations: 1}
+	ended := SessionEnded{"x", false}
+	for name, tt := range map[string]struct {
+		events []Event
+		starts bool
+	}{
+		"it says that it is active":             {[]Event{ended, PeerConnected{peer, active}, PeerHeartbeat{peer, was}}, true},
+		"it says so before the session ends":    {[]Event{PeerConnected{peer, active}, ended, PeerHeartbeat{peer, was}}, true},
+		"it has stood down":                     {[]Event{ended, PeerConnected{peer, was}}, true},
+		"it has stood down before the end":      {[]Event{PeerConnected{peer, was}, ended}, true},
+		"it has not been active":                {[]Event{ended, PeerConnected{peer, standby}}, false},
+		"another process that was never active": {[]Event{PeerConnected{ID{peer.Pod, "2"}, standby}, ended}, false},
+		"another process that has been active":  {[]Event{PeerConnected{ID{peer.Pod, "2"}, was}, ended}, true},
+	} {
+		s := pairScript(t, true, duration)
+		s.does(DialFailed{To: ID{Pod: peer.Pod}, Dead: true}, Activate{Term{0, 1}}, Announce{})
+		s.does(PeerConnected{peer, standby}, Query{}, Announce{})
+		s.does(PeerEnded{From: peer}, Dial{}).does(DialFailed{To: peer}).after(3 * duration)
+		starts, resumes := false, false
+		step := func(e Event) {
+			for _, a := range s.m.Step(e, s.now) {
+				switch a.(type) {
+				case Activate:
+					starts = true
+				case Resume, Permit:
+					resumes = true
+				}
+			}
+		}
+		for _, e := range tt.events {
+			step(e)
+		}
+		p := s.m.others()[0]
+		step(PeerAnswered{From: p.id, Said: p.said, Asked: p.queried})
+		if starts != tt.starts || resumes == tt.starts {
+			t.Errorf("%s: the bridges start again: %v, continue: %v", name, starts, resumes)
+		}
+	}
+}

@@ -154,6 +154,8 @@ type Machine struct {
 	term Term
 	// yielded is the latest term whose claim the member has given up.
 	yielded Term
+	// activations is the number of times that the member has become active.
+	activations uint64
 	// warm is true if the member can take over at once.
 	warm bool
 	// shutdown is true if the process is to end.
@@ -190,6 +192,8 @@ type Machine struct {
 	ends map[string]ends
 	// retaken are the latest activations of this member of a Pair after a fence without contact.
 	retaken retaken
+	// met is the other member of a Pair when this member became active.
+	met met
 	// doubt is the reason for the state SteppedDown.
 	doubt fence
 
@@ -222,7 +226,7 @@ func (m *Machine) State() State { return m.state }
 
 // Announcement is the state that the driver sends in each hello, heartbeat and answer.
 func (m *Machine) Announcement() Announcement {
-	a := Announcement{State: m.state, Warm: m.warm, Duration: m.cfg.Duration}
+	a := Announcement{State: m.state, Warm: m.warm, Duration: m.cfg.Duration, Activations: m.activations}
 	if !m.state.waits() {
 		a.Term = m.term
 	}

@@ -150,6 +150,7 @@ func (m *Machine) decideTakingOver() {
 // the sessions of the earlier active member.
 func (m *Machine) activate(term Term, reason Reason) {
 	m.state, m.term, m.reason = Active, term, reason
+	m.activations, m.met = m.activations+1, m.other()
 	m.successor, m.handed, m.named, m.fences = ID{}, handed{}, naming{}, nil
 	m.lease.writeAt, m.lease.released = m.now, false
 	if m.valid() {

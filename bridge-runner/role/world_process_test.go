@@ -32,6 +32,8 @@ type process struct {
 	runs, suspended []bool
 	// sessions are true for servers at which the process has a session, as far as it knows.
 	sessions []bool
+	// knows are true for servers whose session the process has used since its bridges have started.
+	knows []bool
 	// entered is true when the process has observed its entry in the Lease.
 	entered bool
 	// watched is the time of the latest event of the watch. drains counts drains.
@@ -196,6 +198,7 @@ func (p *process) deactivate() {
 		p.stopBridge(b)
 		p.suspended[b] = false
 	}
+	clear(p.knows)
 }
 
 func (p *process) suspend(bridge string) {

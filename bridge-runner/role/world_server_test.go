@@ -62,8 +62,9 @@ func (p *process) connect(i int) {
 	if s.superior(p) {
 		w.violate("%v connects to server %d with claim %v after claim %v", p.id, i, own, s.claim)
 	}
+	p.checkResumed(i)
 	old := s.holder
-	s.holder, s.claim, s.claimant, s.since, p.sessions[i] = p, own, p, w.now, true
+	s.holder, s.claim, s.claimant, s.since, p.sessions[i], p.knows[i] = p, own, p, w.now, true, true
 	w.connects++
 	w.say("%v has a session at server %d", p.id, i)
 	if old != nil {
@@ -89,12 +90,23 @@ func (w *world) checkOverlap(p *process, b int) {
 	}
 }
 
+// checkResumed checks that no other process has used a session whose state p knows from earlier: a packet identifier
+// may be in use for another message, and the messages that p holds may be acknowledged.
+func (p *process) checkResumed(i int) {
+	s := p.w.servers[i]
+	created := p.w.api.created > 0 // the claims of two Leases have no order
+	if !created && p.knows[i] && s.claimant != p && !p.w.misled(p, s.claimant) {
+		p.w.violate("%v continues its session at server %d, which %v has used since", p.id, i, s.claimant.id)
+	}
+}
+
 // superior reports whether a process that p knows has had a session with a higher claim, and still has
 // the claim. A process that is cut off from the API server cannot know a process that starts later. The claims
-// of two Leases have no order.
+// of two Leases, and of members that are cut from each other and whose clocks differ, have no order.
 func (s *server) superior(p *process) bool {
 	c := s.claimant
-	claims := p.w.api.created == 0 && c != nil && !c.dead && (c.m.State().Claims() || c.m.State() == SteppedDown)
+	ordered := p.w.api.created == 0 && !p.w.clocksDiffer()
+	claims := ordered && c != nil && !c.dead && (c.m.State().Claims() || c.m.State() == SteppedDown)
 	return claims && p.m.find(c.id) >= 0 && p.m.own().less(s.claim) && !p.w.misled(p, c)
 }
 

@@ -76,6 +76,7 @@ type pod struct {
 	lost     bool          // the node has no network
 	noAPI    bool          // the API server cannot be reached from the pod
 	duration time.Duration // of the Lease
+	clock    uint64        // by how much the clock of the machine is fast, in seconds
 	// refuses is true while a firewall refuses connections to the pod, although its process lives.
 	refuses bool
 	// refusedUntil is the end of the latest refusal.
@@ -175,14 +176,14 @@ func (w *world) start(p *pod) {
 	id := ID{p.name, fmt.Sprint(p.count)}
 	proc := &process{w: w, pod: p, id: id, ticked: w.now, conns: map[*process]*end{}}
 	proc.runs, proc.suspended = make([]bool, len(w.servers)/2), make([]bool, len(w.servers)/2)
-	proc.sessions = make([]bool, len(w.servers))
+	proc.sessions, proc.knows = make([]bool, len(w.servers)), make([]bool, len(w.servers))
 	cfg := p.config()
 	cfg.Self = id
 	if w.pair != nil {
 		pair := *w.pair
 		pair.Preferred, pair.Peer = p.index == 0, w.pods[1-p.index].name
 		if pair.Born > 0 {
-			pair.Born += uint64(w.now / time.Second)
+			pair.Born += uint64(w.now/time.Second) + p.clock
 		}
 		cfg.Pair = &pair
 	}
@@ -195,6 +196,9 @@ func (w *world) start(p *pod) {
 	}
 	w.after(w.delay(), proc.tick)
 }
+
+// clocksDiffer reports whether the clocks of the machines differ.
+func (w *world) clocksDiffer() bool { return w.pods[0].clock != w.pods[len(w.pods)-1].clock }
 
 // live returns the processes that live.
 func (w *world) live() (live []*process) {
