@@ -24,7 +24,7 @@ import (
 //
 // It is called when nothing changes the history any more.
 func (h *history) judge() (violations []string) {
-	j := judgement{history: h, holders: map[string]*holder{}, latest: map[string]time.Time{}}
+	j := judgement{history: h, holders: map[string]*holder{}, completed: map[string]time.Time{}, latest: map[string]time.Time{}}
 	for i := range h.acts {
 		j.check(&h.acts[i])
 	}
@@ -37,6 +37,8 @@ type judgement struct {
 	// holders are the processes that have connected last, by server; with the name anyServer, without
 	// --peer-timeout, to any of them.
 	holders map[string]*holder
+	// completed are the times of the first message on a connection after a freeze, by server, connection and freeze.
+	completed map[string]time.Time
 	// latest are the times of the latest packets since the first message, by server.
 	latest     map[string]time.Time
 	violations []string
@@ -78,7 +80,7 @@ func (j *judgement) checkFreeze(a *act) {
 	if !ok {
 		return
 	}
-	if !a.connect && a.connected.Before(f.from) && a.at.Sub(f.to) > inWrite {
+	if !a.connect && a.connected.Before(f.from) && !j.begunBefore(a, f) {
 		j.fail(a, "the runner continued at %s after a freeze of %s, and uses a connection from before", clock(f.to), f.to.Sub(f.from))
 	}
 	if !a.connect || j.timeout == 0 || j.saidGoodbye(1-a.runner(), a.at) {
@@ -91,6 +93,18 @@ func (j *judgement) checkFreeze(a *act) {
 	if !silence.from.IsZero() && silence.from.Before(f.to) && !retake && j.processBegan(a.user, f.to) {
 		j.fail(a, "the runner continued at %s after a freeze of %s, and could not hear the other runner since", clock(f.to), f.to.Sub(f.from))
 	}
+}
+
+// begunBefore reports whether the write of a message may have begun before a freeze, although the server has read it
+// afterwards. The runner has received the message before the freeze, and completes one write for each connection.
+func (j *judgement) begunBefore(a *act, f span) bool {
+	key := fmt.Sprint(a.server, a.connected, f.to)
+	first, ok := j.completed[key]
+	if !ok {
+		first = a.at
+		j.completed[key] = first
+	}
+	return a.sent.Before(f.from) && a.at.Sub(f.to) <= inTransit && a.at.Sub(first) <= inWrite
 }
 
 // processBegan reports whether a process has sent a packet before a time.

@@ -178,6 +178,24 @@ func TestJudge_Histories_FindsViolations(t *testing.T) {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
 			acts:   []act{connect(0, "l", "0-1"), publish(4.01, 0, "l", "0-1"), publish(4.1, 0, "l", "0-1")}, want: 1,
 		},
+		"frozen, completes one write for each connection": {
+			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), connect(0, "r", "0-1"), publish(4.1, 0, "l", "0-1"), publish(4.14, 0, "l", "0-1"),
+				publish(4.2, 0, "r", "0-1"),
+			},
+		},
+		"frozen, completes a write too late": {
+			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
+			acts:   []act{connect(0, "l", "0-1"), publish(4.6, 0, "l", "0-1")}, want: 1,
+		},
+		"frozen, publishes a message that it has received afterwards": {
+			change: func(h *history) { h.frozen[0] = []span{{at(1), at(4)}} },
+			acts: []act{
+				connect(0, "l", "0-1"), publish(0.9, 0, "l", "0-1"),
+				{at: at(4.001), server: "l", user: "0-1", connected: at(0), sent: at(1.1)},
+			}, want: 1,
+		},
 		"frozen briefly": {
 			change: func(h *history) { h.frozen[0] = []span{{at(1), at(2)}} },
 			acts:   []act{connect(0, "l", "0-1"), publish(2.1, 0, "l", "0-1")},

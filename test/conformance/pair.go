@@ -11,6 +11,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/test/conformance/peer"
 	"github.com/mqttbridge/mqttbridge-operator/test/mqtttest"
+	"github.com/mqttbridge/mqttbridge-operator/test/traffic"
 )
 
 // pairSettings configures two runners.
@@ -250,9 +251,10 @@ func (w *twins) oneActive() error {
 func (h *history) records(server string) func(peer.Record) {
 	return func(r peer.Record) {
 		if kind := r.Packet.Type; r.Connect.ClientID == bridgeID && (kind == peer.CONNECT || kind == peer.PUBLISH) {
+			m, _ := traffic.Decode([]byte(r.Packet.Payload)) // other messages have no time
 			h.add(act{
 				at: r.At, server: server, user: r.Connect.Username, connected: r.Connected,
-				connect: kind == peer.CONNECT, overtaken: r.Overtaken,
+				connect: kind == peer.CONNECT, sent: m.Sent, overtaken: r.Overtaken,
 			})
 		}
 	}

@@ -21,6 +21,8 @@ type act struct {
 	// connected is the time of the CONNECT of the same connection.
 	connected time.Time
 	connect   bool // it is a CONNECT; otherwise a PUBLISH
+	// sent is the time at which the source has accepted the message of a PUBLISH. It is zero if it is not known.
+	sent time.Time
 	// overtaken is true if another connection had taken the session over before.
 	overtaken bool
 }
@@ -110,9 +112,10 @@ const (
 	early = 600 * time.Millisecond
 	// reconnecting is the time that two runners need to be connected again on a busy machine.
 	reconnecting = 2500 * time.Millisecond
-	// inWrite is the time after a freeze in which a write is completed that had begun before.
+	// inWrite is the time within which a server reads the packets of one write.
 	inWrite = 50 * time.Millisecond
-	// inTransit is the time for which packets may wait in the buffers of a busy machine.
+	// inTransit is the time for which packets may wait in the buffers of a busy machine, and within which a frozen
+	// process completes a write that had begun before.
 	inTransit = 500 * time.Millisecond
 )
 
