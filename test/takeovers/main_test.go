@@ -25,7 +25,7 @@
 // the measure does not depend on pods, the kubelet or the API server: these events affect only the
 // runners. A connection between a pod and a broker passes the network of the pod. The gap of an event
 // includes the start of the pods and processes that replace others. While the API server is stopped,
-// each of several bridges counts as a repetition, and all of them share the rate of 500 messages a second.
+// each of several bridges counts as a repetition, and all of them share the rate of 250 messages a second (fleetRate).
 //
 // A scenario is a list of events after which the next repetition can begin. To add an event, add a
 // scenario to the list in scenarios_test.go, for two processes in pairs_test.go, or for two pods in
