@@ -374,9 +374,9 @@ func (w *podWorld) checkRecord(reason string) {
 // podFleet are bridges on one site, whose repetitions of an event are simultaneous.
 type podFleet []*podWorld
 
-// fleetRate is the number of messages a second of one line of all bridges of a fleet together. It is half of that of one
-// bridge in the other scenarios: messages that come one by one need so much more processor time that a slow node with two
-// processors would fall behind, and the gaps would be those of the node.
+// fleetRate is the number of messages a second of one line of all bridges of a fleet together: half of the rate of a
+// single bridge. Messages that come one by one need more processor time, and a slow node with two processors would fall
+// behind.
 const fleetRate = rate / 2
 
 // newPodFleet starts a number of bridges with each MQTT version.
