@@ -639,25 +639,25 @@ func TestEvents_Observation_GivesEventsAndMarker(t *testing.T) {
 		{
 			"a change to a server of higher preference that had proved stable is a failback",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonFailedBack))),
-			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary: 42 ms without a server: FailedBack"},
+			[]string{"Normal FailedBack the remote side failed back from backup-1 to primary: no messages were published for 42 ms"},
 			&announced{RemoteSwitch: at},
 		},
 		{
 			"a requested switch is announced as such, to any server",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "backup-1", "primary", epoch), v1alpha1.ReasonSwitchRequested))),
-			[]string{"Normal Switched the remote side was switched from backup-1 to its preferredServer primary: 42 ms without a server: SwitchRequested"},
+			[]string{"Normal Switched the remote side was switched from backup-1 to its preferredServer primary: no messages were published for 42 ms"},
 			&announced{RemoteSwitch: at},
 		},
 		{
 			"a switch from a server that the spec no longer lists is announced as such",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "old", "primary", epoch), v1alpha1.ReasonServerRemoved))),
-			[]string{"Normal Switched the remote side was switched from old, which the spec no longer lists, to primary: 42 ms without a server: ServerRemoved"},
+			[]string{"Normal Switched the remote side was switched from old, which the spec no longer lists, to primary: no messages were published for 42 ms"},
 			&announced{RemoteSwitch: at},
 		},
 		{
 			"a switch to the changed URL of a server is announced without two servers",
 			observed(withSides(localUp(), withReason(withFailover(remoteOnPrimary(), "primary", "primary", epoch), v1alpha1.ReasonServerRemoved))),
-			[]string{"Normal Switched the remote side was switched to the changed URL of primary: 42 ms without a server: ServerRemoved"},
+			[]string{"Normal Switched the remote side was switched to the changed URL of primary: no messages were published for 42 ms"},
 			&announced{RemoteSwitch: at},
 		},
 		{

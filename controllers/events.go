@@ -149,25 +149,36 @@ func announceSwitch(name string, side *v1alpha1.SideStatus, runner *v1alpha1.Run
 		action:    actionReportFailover,
 		part:      partOfSide(name),
 	}
-	message := msgFailedOver
 	position := func(server string) int {
 		return slices.IndexFunc(side.Servers, func(s v1alpha1.ServerStatus) bool { return s.Name == server })
 	}
+	gap := duration(ptr.Deref(f.DurationMilliseconds, 0))
+	// planned describes a switch from a server that had not failed.
+	planned := func(reason, message string) {
+		e.eventType, e.reason = corev1.EventTypeNormal, reason
+		e.note = note(message, name, f.From, f.To, gap)
+	}
 	switch {
 	case f.Reason == v1alpha1.ReasonServerRemoved && f.From == f.To:
-		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgURLChanged
+		planned(v1alpha1.EventSwitched, msgURLChanged)
 	case f.Reason == v1alpha1.ReasonServerRemoved:
-		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgServerRemoved
+		planned(v1alpha1.EventSwitched, msgServerRemoved)
 	case f.Reason == v1alpha1.ReasonSwitchRequested:
-		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventSwitched, msgSwitched
-	case f.Reason == v1alpha1.ReasonFailedBack, position(f.To) >= 0 && position(f.To) < position(f.From):
-		e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventFailedBack, msgFailedBack
+		planned(v1alpha1.EventSwitched, msgSwitched)
+	case f.Reason == v1alpha1.ReasonFailedBack:
+		planned(v1alpha1.EventFailedBack, msgReturned)
+	default:
+		message := msgFailedOver
+		if position(f.To) >= 0 && position(f.To) < position(f.From) {
+			e.eventType, e.reason, message = corev1.EventTypeNormal, v1alpha1.EventFailedBack, msgFailedBack
+		}
+		silence := ""
+		if silent := ptr.Deref(f.SilentMilliseconds, 0); silent > 0 {
+			silence = fmt.Sprintf(msgSilence, duration(silent))
+		}
+		e.note = note(message, name, f.From, f.To, silence, gap, f.Reason)
 	}
-	silence := ""
-	if silent := ptr.Deref(f.SilentMilliseconds, 0); silent > 0 {
-		silence = fmt.Sprintf(msgSilence, duration(silent))
-	}
-	e.note = note(message, name, f.From, f.To, silence, duration(ptr.Deref(f.DurationMilliseconds, 0)), f.Reason) + skipped
+	e.note += skipped
 	return []event{e}
 }
 

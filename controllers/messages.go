@@ -70,9 +70,10 @@ const (
 
 	msgFailedOver     = "the %s side failed over from %s to %s: %s%s without a server: %s" // the silence, the duration and the reason
 	msgFailedBack     = "the %s side failed back from %s to %s: %s%s without a server: %s"
-	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: %s%s without a server: %s"
-	msgServerRemoved  = "the %s side was switched from %s, which the spec no longer lists, to %s: %s%s without a server: %s"
-	msgURLChanged     = "the %[1]s side was switched to the changed URL of %[3]s: %[4]s%[5]s without a server: %[6]s"
+	msgReturned       = "the %s side failed back from %s to %s: no messages were published for %s" // from a server that had not failed
+	msgSwitched       = "the %s side was switched from %s to its preferredServer %s: no messages were published for %s"
+	msgServerRemoved  = "the %s side was switched from %s, which the spec no longer lists, to %s: no messages were published for %s"
+	msgURLChanged     = "the %[1]s side was switched to the changed URL of %[3]s: no messages were published for %[4]s"
 	msgSilence        = "%s without acknowledgement, then "
 	msgMoreSwitches   = "; no event of %s of this side since %s" // a number of switches and a time
 	msgManifestUsed   = "runner pod %s has applied a change of the spec"

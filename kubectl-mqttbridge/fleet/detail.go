@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/internal/count"
@@ -101,8 +102,14 @@ func describeSwitch(f *v1alpha1.FailoverRecord) string {
 			parts = append(parts, fmt.Sprintf(format, *n))
 		}
 	}
-	add("%d ms without a server", f.DurationMilliseconds)
-	add("detected after %d ms of silence", f.SilentMilliseconds)
+	if f.Drained != nil { // only a switch from a server that had not failed drains
+		add("no messages were published for %d ms", f.DurationMilliseconds)
+	} else {
+		add("%d ms without a server", f.DurationMilliseconds)
+	}
+	if ptr.Deref(f.SilentMilliseconds, 0) > 0 {
+		add("detected after %d ms of silence", f.SilentMilliseconds)
+	}
 	messages := func(how string, n *int64) {
 		if n != nil {
 			parts = append(parts, count.Of(*n, "message")+" "+how)

@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -110,6 +111,16 @@ func TestOf_Conditions_DecideTheState(t *testing.T) {
 		if got := e.bridge(); got.State != c.state || got.Reason != c.reason {
 			t.Errorf("%s: %s, %s; want %s, %s", name, got.State, got.Reason, c.state, c.reason)
 		}
+	}
+}
+
+func TestDetail_SwitchFromHealthyServer_SaysHowLongNothingWasPublished(t *testing.T) {
+	got := describeSwitch(&v1alpha1.FailoverRecord{
+		From: "cloud-a", To: "cloud-b", Reason: v1alpha1.ReasonSwitchRequested,
+		DurationMilliseconds: ptr.To[int64](3), Drained: ptr.To[int64](2), Resent: ptr.To[int64](0),
+	})
+	if want := "from cloud-a to cloud-b, SwitchRequested, no messages were published for 3 ms, 2 messages drained, 0 messages resent"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -36,7 +36,7 @@ func TestRequestedSwitch_WithFailback_LosesAndRepeatsNothing(t *testing.T) {
 	must(t, err)
 	t.Logf("from kubectl patch to the first message through the backup %s", first.Time.Sub(requested))
 	w.find(lines, "True", w.backup.Name, "Backup")
-	want := regexp.MustCompile(`remote side was switched from cloud-1 to its preferredServer cloud-2: \d+ ms without a server: SwitchRequested`)
+	want := regexp.MustCompile(`remote side was switched from cloud-1 to its preferredServer cloud-2: no messages were published for \d+ ms`)
 	if note := w.event(v1alpha1.EventSwitched); !want.MatchString(note) {
 		t.Errorf("the event is %q, want %s", note, want)
 	}
