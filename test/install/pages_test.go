@@ -102,6 +102,7 @@ func TestAdministratorPages_Commands_AreAccepted(t *testing.T) {
 	if !i.exists(b) {
 		t.Fatal("the bridge of README.md does not exist")
 	}
+	b.Status.Runners = []v1alpha1.RunnerStatus{{Pod: "a", Role: v1alpha1.RunnerActive}, {Pod: "b", Role: v1alpha1.RunnerStandby}}
 	g.report(b, v1alpha1.ConditionReady)
 	labels := map[string]string{"app": "runner"}
 	g.create(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "pages", Name: "plant-to-cloud-bridge"}, Spec: appsv1.DeploymentSpec{
