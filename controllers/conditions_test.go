@@ -495,7 +495,11 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 					Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "violates PodSecurity",
 				}}
 			}),
-			map[string]string{"Stalled": "True/ApplyFailed Deployment plant-bridge cannot create the runner pod: violates PodSecurity", "Reconciling": "absent"},
+			map[string]string{
+				"Stalled":     "True/ApplyFailed Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+				"Reconciling": "absent",
+				"Ready":       "False/RunnerNotRunning Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+			},
 		},
 		{
 			"an image that cannot be pulled stalls with the kubelet's message and the remedy", observed(unreported, withWaitingContainer("ImagePullBackOff", "no such image", nil)),

@@ -62,7 +62,8 @@ func withBlocked(o *observation, message string, blocked *metav1.Condition) stri
 		return message + "; " + fmt.Sprintf(msgGenerationBlocked, o.bridge.Generation, blocked.Reason, blocked.Message)
 	case strings.Contains(message, blocked.Message):
 		return message
-	case blocked.Reason == v1alpha1.ReasonPodFailing && o.reportingPod() == nil:
+	case o.reportingPod() == nil && (blocked.Reason == v1alpha1.ReasonPodFailing ||
+		blocked.Reason == v1alpha1.ReasonApplyFailed && podsRefused(o.deployment) != ""):
 		return blocked.Message // the cause; message says only that the pod does not run yet
 	default:
 		return message + "; " + blocked.Reason + ": " + blocked.Message

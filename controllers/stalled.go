@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -99,9 +100,25 @@ func untilUnschedulable(pod *corev1.Pod, now time.Time) time.Duration {
 }
 
 // podsRefused returns why the API server refuses the pods of a Deployment, for example
-// because of a quota or Pod Security.
+// because of a quota or Pod Security, and the remedy if a field of the bridge is the cause.
 func podsRefused(d *appsv1.Deployment) string {
-	return deploymentProblem(d, appsv1.DeploymentReplicaFailure, corev1.ConditionTrue)
+	refusal := deploymentProblem(d, appsv1.DeploymentReplicaFailure, corev1.ConditionTrue)
+	for _, known := range refusals {
+		if strings.Contains(refusal, known.text) {
+			return refusal + "; " + known.remedy
+		}
+	}
+	return refusal
+}
+
+// refusals are parts of messages of the admission plugins of Kubernetes, and the remedies.
+var refusals = []struct{ text, remedy string }{
+	{"error looking up service account", "create it, or change spec.runner.serviceAccountName"},
+	{"no PriorityClass with name", "create it, or change spec.runner.priorityClassName"},
+	{"exceeded quota", "raise the quota, or lower spec.runner.resources"},
+	{"must specify", "set it in spec.runner.resources"},
+	{"usage per Container", "change spec.runner.resources, or the LimitRange of the namespace"},
+	{"usage per Pod", "change spec.runner.resources, or the LimitRange of the namespace"},
 }
 
 // progressFailure returns why a Deployment has made no progress for a long time.
