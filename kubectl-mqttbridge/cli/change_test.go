@@ -20,8 +20,7 @@ func TestSwitch_ToAServer_WaitsForTheAnswerOfTheRunner(t *testing.T) {
 	s := newSite(t)
 	in := func(args ...string) result { return plugin(t, append(args, "-n", s.namespace)...) }
 	in("switch", bridgeName, "cloud-b").want(t, done, "the remote side of "+s.namespace+"/"+bridgeName+" uses cloud-b")
-	s.refresh()
-	if active := s.bridge.Status.Remote.Active; active == nil || active.Name != "cloud-b" {
+	if active := s.bridge().Status.Remote.Active; active == nil || active.Name != "cloud-b" {
 		t.Fatalf("the server in use is %+v", active)
 	}
 	in("switch", bridgeName, "cloud-b").want(t, done, "uses cloud-b") // once more, which changes nothing
@@ -32,9 +31,8 @@ func TestSwitch_ToAServer_WaitsForTheAnswerOfTheRunner(t *testing.T) {
 	}
 	in("switch", bridgeName, "--remove").want(t, done, "no longer prefers cloud-c")
 	in("switch", bridgeName, "--remove").want(t, done, "has no request to remove")
-	s.refresh()
-	if s.bridge.Spec.Remote.PreferredServer != nil {
-		t.Errorf("the request remains: %+v", s.bridge.Spec.Remote.PreferredServer)
+	if preferred := s.bridge().Spec.Remote.PreferredServer; preferred != nil {
+		t.Errorf("the request remains: %+v", preferred)
 	}
 }
 

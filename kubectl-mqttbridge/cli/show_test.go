@@ -86,12 +86,10 @@ func TestLogs_OfABridge_AreOfItsPods(t *testing.T) {
 	}
 	in("logs", bridgeName, "--previous").want(t, done, "ended")
 	in("logs", bridgeName, "--follow", "--tail", "1", "--since", "10m").want(t, done, "two")
-	active := s.pod
-	s.pod = "a-standby" // before the active one in the alphabet
-	s.createPod(s.kubelet.host)
-	s.kubelet.setLog(s.pod, "three")
-	s.pod = active
-	if r := in("logs", bridgeName); !strings.HasPrefix(r.out, "["+active+"] one\n["+active+"] two\n[a-standby] three") {
+	const standby = "a-standby" // before the active one in the alphabet
+	s.createPod(standby, s.kubelet.host)
+	s.kubelet.setLog(standby, "three")
+	if r := in("logs", bridgeName); !strings.HasPrefix(r.out, "["+s.pod+"] one\n["+s.pod+"] two\n["+standby+"] three") {
 		t.Errorf("the logs of two pods: %+v", r)
 	}
 	const viewer = "log-viewer"

@@ -65,11 +65,11 @@ func setStatus(ctx context.Context, b *v1alpha1.MQTTBridge, status *v1alpha1.MQT
 }
 
 // A site is a bridge with a real runner between real brokers. A goroutine takes the role of the
-// operator: it gives changed manifests to the runner, and writes the status.
+// operator: it gives changed manifests to the runner, and writes the status. It reads the fields, so
+// that they are constant.
 type site struct {
 	t         *testing.T
 	namespace string
-	bridge    *v1alpha1.MQTTBridge
 	runner    *mqtttest.Runner
 	local     *mqtttest.Broker
 	remoteA   *mqtttest.Broker
@@ -93,20 +93,19 @@ func newSiteIn(t *testing.T, ns string) *site {
 	s.local = mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 	s.remoteA = mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "cloud-a"})
 	s.remoteB = mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "cloud-b"})
-	s.bridge = manifestOf(s.namespace, bridgeName, s.local.URL(), s.remoteA.URL(), s.remoteB.URL(), "mqtt://"+mqtttest.FreeAddress(t))
+	bridge := manifestOf(s.namespace, bridgeName, s.local.URL(), s.remoteA.URL(), s.remoteB.URL(), "mqtt://"+mqtttest.FreeAddress(t))
 	forward := newForward(t)
-	s.bridge.Spec.Runner = &v1alpha1.Runner{MetricsPort: ptr.To(forward.port)}
-	create(t, s.bridge.DeepCopy())
-	s.refresh()
-	s.runner = mqtttest.StartRunner(t, forRunner(s.bridge))
+	bridge.Spec.Runner = &v1alpha1.Runner{MetricsPort: ptr.To(forward.port)}
+	create(t, bridge)
+	s.runner = mqtttest.StartRunner(t, forRunner(bridge))
 	forward.start(s.runner.Address())
 	s.kubelet = startKubelet(t, forward.host)
-	s.createPod(forward.host)
+	s.createPod(s.pod, forward.host)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.operate(ctx)
+		s.operate(ctx, bridge.Generation)
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
 	s.await("the bridge is ready", func(b *v1alpha1.MQTTBridge) bool {
@@ -115,27 +114,34 @@ func newSiteIn(t *testing.T, ns string) *site {
 	return s
 }
 
-// refresh reads the bridge.
-func (s *site) refresh() {
+// key returns the key of the bridge.
+func (s *site) key() client.ObjectKey {
+	return client.ObjectKey{Namespace: s.namespace, Name: bridgeName}
+}
+
+// bridge reads the bridge.
+func (s *site) bridge() *v1alpha1.MQTTBridge {
 	s.t.Helper()
-	if err := server.Client.Get(s.t.Context(), client.ObjectKeyFromObject(s.bridge), s.bridge); err != nil {
+	var b v1alpha1.MQTTBridge
+	if err := server.Client.Get(s.t.Context(), s.key(), &b); err != nil {
 		s.t.Fatal(err)
 	}
+	return &b
 }
 
 // await waits until the bridge is as wanted.
 func (s *site) await(what string, wanted func(*v1alpha1.MQTTBridge) bool) {
 	s.t.Helper()
-	apiserver.Await(s.t, server.Client, &v1alpha1.MQTTBridgeList{}, client.ObjectKeyFromObject(s.bridge), what, func(b *v1alpha1.MQTTBridge) bool {
+	apiserver.Await(s.t, server.Client, &v1alpha1.MQTTBridgeList{}, s.key(), what, func(b *v1alpha1.MQTTBridge) bool {
 		return b != nil && wanted(b)
 	})
 }
 
-// createPod creates the pod of the runner on the node of the kubelet.
-func (s *site) createPod(ip string) {
+// createPod creates a pod of the bridge on the node of the kubelet.
+func (s *site) createPod(name, ip string) {
 	s.t.Helper()
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.pod, Labels: map[string]string{"app.kubernetes.io/name": "bridge-runner", "app.kubernetes.io/instance": s.bridge.Name}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "bridge-runner", "app.kubernetes.io/instance": bridgeName}},
 		Spec:       corev1.PodSpec{NodeName: s.kubelet.node, Containers: []corev1.Container{{Name: "bridge-runner", Image: "runner"}}},
 	}
 	create(s.t, pod)
@@ -157,13 +163,13 @@ func forRunner(b *v1alpha1.MQTTBridge) *v1alpha1.MQTTBridge {
 	}
 }
 
-// operate takes the role of the operator until the context ends.
-func (s *site) operate(ctx context.Context) {
-	applied := s.bridge.Generation
+// operate takes the role of the operator until the context ends. The runner has the manifest of the
+// generation applied.
+func (s *site) operate(ctx context.Context, applied int64) {
 	var last string
 	for sleep(ctx, 100*time.Millisecond) == nil {
 		var live v1alpha1.MQTTBridge
-		if err := server.Client.Get(ctx, client.ObjectKeyFromObject(s.bridge), &live); err != nil {
+		if err := server.Client.Get(ctx, s.key(), &live); err != nil {
 			continue
 		}
 		if live.Generation != applied {
