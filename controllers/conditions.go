@@ -30,12 +30,12 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 	local, remote := o.sides()
 	blocked := stalled(o, now)
 	if blocked == nil {
-		blocked = reconciling(o)
+		blocked = reconciling(o, now)
 	}
 	conditions := []metav1.Condition{
-		ready(o, blocked),
-		connected(o, v1alpha1.ConditionLocalConnected, local),
-		connected(o, v1alpha1.ConditionRemoteConnected, remote),
+		ready(o, blocked, now),
+		connected(o, v1alpha1.ConditionLocalConnected, local, now),
+		connected(o, v1alpha1.ConditionRemoteConnected, remote, now),
 		withSharedClientIDs(o, withUnforwardable(o, withLoop(o, degraded(o, local, remote, now)))),
 	}
 	if blocked != nil {
@@ -60,13 +60,13 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 // connected returns the condition for a side: True while a server is connected. If it is
 // False, the reason is the reason of the failed server with the highest preference. The
 // message names every failed server.
-func connected(o *observation, conditionType string, side *v1alpha1.SideStatus) metav1.Condition {
+func connected(o *observation, conditionType string, side *v1alpha1.SideStatus, now time.Time) metav1.Condition {
 	c := metav1.Condition{Type: conditionType, Status: metav1.ConditionFalse, ObservedGeneration: o.runningGeneration()}
 	switch {
 	case o.isSuspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
-		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o, now)
 	case side.ActiveServer() == nil && o.stopping():
 		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, reporterTrouble(o)
 	case side.ActiveServer() == nil && o.deleting() && o.bridge.Status.Deletion != nil:
@@ -93,7 +93,7 @@ func degraded(o *observation, local, remote *v1alpha1.SideStatus, now time.Time)
 	case o.isSuspended():
 		c.Reason, c.Message = v1alpha1.ReasonSuspended, msgSuspended
 	case o.reportingPod() == nil:
-		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o)
+		c.Reason, c.Message = v1alpha1.ReasonRunnerNotRunning, noReportMessage(o, now)
 	case bufferReason != "":
 		c.Status, c.Reason = metav1.ConditionTrue, bufferReason
 	case len(noStandby) > 0:

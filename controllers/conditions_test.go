@@ -496,9 +496,12 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 				}}
 			}),
 			map[string]string{
-				"Stalled":     "True/ApplyFailed Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
-				"Reconciling": "absent",
-				"Ready":       "False/RunnerNotRunning Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+				"Stalled":         "True/ApplyFailed Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+				"Reconciling":     "absent",
+				"Ready":           "False/RunnerNotRunning Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+				"LocalConnected":  "False/RunnerNotRunning Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+				"RemoteConnected": "False/RunnerNotRunning Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
+				"Degraded":        "Unknown/RunnerNotRunning Deployment plant-bridge cannot create the runner pod: violates PodSecurity",
 			},
 		},
 		{
@@ -506,8 +509,9 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{
 				"Stalled": "True/PodFailing container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image; " +
 					"check spec.runner.image or the operator's --runner-image, spec.runner.imagePullSecrets, and that the node reaches the registry",
-				"Reconciling": "absent",
-				"Ready":       "False/RunnerNotRunning container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image; check spec.runner.image",
+				"Reconciling":    "absent",
+				"Ready":          "False/RunnerNotRunning container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image; check spec.runner.image",
+				"LocalConnected": "False/RunnerNotRunning container bridge-runner of runner pod plant-bridge-1: ImagePullBackOff: no such image; check spec.runner.image",
 			},
 		},
 		{

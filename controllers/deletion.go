@@ -148,7 +148,7 @@ func deletionIncomplete(b *v1alpha1.MQTTBridge, why string) *event {
 }
 
 // deleting returns the condition Ready of a bridge that is being deleted.
-func deleting(o *observation) metav1.Condition {
+func deleting(o *observation, now time.Time) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse,
 		Reason: v1alpha1.ReasonDeleting, ObservedGeneration: o.runningGeneration(),
@@ -156,7 +156,7 @@ func deleting(o *observation) metav1.Condition {
 	pod := o.reportingPod()
 	switch {
 	case pod == nil:
-		c.Message = fmt.Sprintf(msgDeleting, noReportMessage(o))
+		c.Message = fmt.Sprintf(msgDeleting, noReportMessage(o, now))
 	case nodeLost(pod):
 		c.Message = fmt.Sprintf(msgDeleting, fmt.Sprintf(msgNodeLost, pod.Name))
 	case reporterTrouble(o) != "":

@@ -4,8 +4,10 @@
 package controllers
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -18,12 +20,12 @@ import (
 // Ready describes the generation that runs, and its observedGeneration is this generation.
 // A tool that compares observedGeneration therefore does not treat an earlier generation as
 // the latest one. The message says why the latest generation does not run.
-func ready(o *observation, blocked *metav1.Condition) metav1.Condition {
+func ready(o *observation, blocked *metav1.Condition, now time.Time) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRunnerNotRunning}
 	pod := o.reportingPod()
 	switch {
 	case o.deleting():
-		c = deleting(o)
+		c = deleting(o, now)
 	case o.isSuspended():
 		c = metav1.Condition{
 			Type: v1alpha1.ConditionSuspended, Status: metav1.ConditionTrue,
@@ -35,7 +37,7 @@ func ready(o *observation, blocked *metav1.Condition) metav1.Condition {
 	case o.suspended() && o.scaledToZero():
 		c.Reason, c.Message = v1alpha1.ReasonDraining, msgDraining
 	case pod == nil:
-		c.Message = noReportMessage(o)
+		c.Message = noReportMessage(o, now)
 	case reporterTrouble(o) != "":
 		c.Message, c.ObservedGeneration = reporterTrouble(o), o.runningGeneration()
 	default:
@@ -62,25 +64,16 @@ func withBlocked(o *observation, message string, blocked *metav1.Condition) stri
 		return message + "; " + fmt.Sprintf(msgGenerationBlocked, o.bridge.Generation, blocked.Reason, blocked.Message)
 	case strings.Contains(message, blocked.Message):
 		return message
-	case o.reportingPod() == nil && (blocked.Reason == v1alpha1.ReasonPodFailing ||
-		blocked.Reason == v1alpha1.ReasonApplyFailed && podsRefused(o.deployment) != ""):
-		return blocked.Message // the cause; message says only that the pod does not run yet
 	default:
 		return message + "; " + blocked.Reason + ": " + blocked.Message
 	}
 }
 
 // noReportMessage returns why no runner reports.
-func noReportMessage(o *observation) string {
+func noReportMessage(o *observation, now time.Time) string {
 	pod := o.currentPod()
 	if pod == nil {
-		return fmt.Sprintf(msgNoPod, childName(o.bridge.Name))
+		return cmp.Or(podsRefused(o.deployment), fmt.Sprintf(msgNoPod, childName(o.bridge.Name)))
 	}
-	if trouble := unscheduled(o, pod); trouble != "" {
-		return trouble
-	}
-	if trouble := podTrouble(pod); trouble != "" {
-		return trouble
-	}
-	return fmt.Sprintf(msgPodNoReport, pod.Name)
+	return cmp.Or(unscheduled(o, pod), podFailure(o.pods, now), podTrouble(pod), fmt.Sprintf(msgPodNoReport, pod.Name))
 }

@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Kubernetes 1.37 has these messages.
@@ -21,10 +22,10 @@ func TestPodsRefused_CauseInTheSpec_NamesTheField(t *testing.T) {
 		`pods "x-" is forbidden: maximum cpu usage per Container is 10m, but limit is 1`:                 "; change spec.runner.resources, or the LimitRange of the namespace",
 		`pods "x-" is forbidden: violates PodSecurity "restricted:latest"`:                               "",
 	} {
-		d := &appsv1.Deployment{Status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{{
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge"}, Status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{{
 			Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: refusal,
 		}}}}
-		if got, want := podsRefused(d), refusal+remedy; got != want {
+		if got, want := podsRefused(d), "Deployment plant-bridge cannot create the runner pod: "+refusal+remedy; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

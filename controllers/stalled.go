@@ -55,7 +55,7 @@ func stalledPods(o *observation, now time.Time, condition func(reason, message s
 		return condition(v1alpha1.ReasonManifestRefused, refusal)
 	}
 	if refusal := podsRefused(o.deployment); refusal != "" {
-		return condition(v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgPodsRefused, o.deployment.Name, refusal))
+		return condition(v1alpha1.ReasonApplyFailed, refusal)
 	}
 	if trouble := progressFailure(o.deployment); trouble != "" {
 		return condition(v1alpha1.ReasonRolloutTimedOut, fmt.Sprintf(msgRolloutTimedOut, o.deployment.Name, trouble))
@@ -103,12 +103,16 @@ func untilUnschedulable(pod *corev1.Pod, now time.Time) time.Duration {
 // because of a quota or Pod Security, and the remedy if a field of the bridge is the cause.
 func podsRefused(d *appsv1.Deployment) string {
 	refusal := deploymentProblem(d, appsv1.DeploymentReplicaFailure, corev1.ConditionTrue)
+	if refusal == "" {
+		return ""
+	}
+	message := fmt.Sprintf(msgPodsRefused, d.Name, refusal)
 	for _, known := range refusals {
 		if strings.Contains(refusal, known.text) {
-			return refusal + "; " + known.remedy
+			return message + "; " + known.remedy
 		}
 	}
-	return refusal
+	return message
 }
 
 // refusals are parts of messages of the admission plugins of Kubernetes, and the remedies.
@@ -143,7 +147,7 @@ func deploymentProblem(d *appsv1.Deployment, conditionType appsv1.DeploymentCond
 
 // reconciling returns the condition Reconciling, or nil if the children match the spec and
 // the reporting pod runs the latest generation.
-func reconciling(o *observation) *metav1.Condition {
+func reconciling(o *observation, now time.Time) *metav1.Condition {
 	c := &metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonProgressing}
 	switch {
 	case o.failure != nil && waits(o.failure):
@@ -153,7 +157,7 @@ func reconciling(o *observation) *metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonApplyFailed, fmt.Sprintf(msgRetried, o.failure)
 		return c
 	}
-	if c.Message = progress(o); c.Message == "" {
+	if c.Message = progress(o, now); c.Message == "" {
 		return nil
 	}
 	return c
@@ -161,7 +165,7 @@ func reconciling(o *observation) *metav1.Condition {
 
 // progress returns the step that the bridge waits for, or an empty string if it waits for
 // none.
-func progress(o *observation) string {
+func progress(o *observation, now time.Time) string {
 	pod := o.currentPod()
 	switch d := o.deployment; {
 	case o.wrote && (o.suspended() || !rollsOut(d)):
@@ -173,7 +177,7 @@ func progress(o *observation) string {
 	case o.suspended(), rollsOut(d), pod == nil:
 		return fmt.Sprintf(msgRollingOut, childName(o.bridge.Name))
 	case reporterOf(o.bridge) != pod.Name:
-		return noReportMessage(o)
+		return noReportMessage(o, now)
 	case podTrouble(pod) != "":
 		return podTrouble(pod)
 	case expanding(o) != "":

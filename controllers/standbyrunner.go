@@ -87,10 +87,8 @@ func standbyCause(o *observation, now time.Time) string {
 		}
 	}
 	switch {
-	case pod == nil && podsRefused(o.deployment) != "":
-		return fmt.Sprintf(msgPodsRefused, o.deployment.Name, podsRefused(o.deployment))
 	case pod == nil:
-		return fmt.Sprintf(msgStandbyNoPod, childName(o.bridge.Name))
+		return cmp.Or(podsRefused(o.deployment), fmt.Sprintf(msgStandbyNoPod, childName(o.bridge.Name)))
 	case nodeLost(pod):
 		return fmt.Sprintf(msgStandbyNodeLost, pod.Name)
 	}
