@@ -207,6 +207,14 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			},
 		},
 		{
+			"with no server on either side both are named", observed(withSides(remoteDown(), remoteDown())),
+			map[string]string{
+				"Ready": "False/NotConnected the local side has no connected server: " + primaryFailed + "; " + backupFailed +
+					"; the remote side has none either",
+				"RemoteConnected": "False/AuthenticationFailed no server is connected; " + primaryFailed + "; " + backupFailed,
+			},
+		},
+		{
 			"without a failure it is connecting", observed(withSides(localUp(), side(serverStatus("primary", primaryURL, v1alpha1.ServerStandby)))),
 			map[string]string{"RemoteConnected": "False/Connecting no server has been reached yet", "Ready": "False/NotConnected"},
 		},

@@ -29,6 +29,10 @@ func ReadyCondition(runner *RunnerStatus, local, remote *SideStatus) metav1.Cond
 		c.Reason, c.Message = ReasonRunnerNotRunning, fmt.Sprintf("runner pod %s stops", runner.Pod)
 	case l == nil:
 		c.Message = "the local side has no connected server: " + local.FailureSummary()
+		if r == nil {
+			// The causes of both sides could exceed the length that the API server accepts.
+			c.Message += "; the remote side has none either"
+		}
 	case r == nil:
 		c.Message = "the remote side has no connected server: " + remote.FailureSummary()
 	default:
