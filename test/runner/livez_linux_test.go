@@ -35,7 +35,7 @@ func TestLivez_ServersFrozenUnderLoad_StaysOK(t *testing.T) {
 	}
 	l.primary.Thaw()
 	must(t, l.publisher.StopAndDrain(drainTimeout))
-	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
+	l.judge(l.collector.WaitAll(l.publisher.Ledger(), drainTimeout))
 	if code := l.runner.Probe("/livez"); code != http.StatusOK {
 		t.Errorf("/livez returns %d, want 200", code)
 	}

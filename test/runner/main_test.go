@@ -47,8 +47,8 @@ var version v1alpha1.ProtocolVersion
 const (
 	// eventTimeout is the timeout for events that take milliseconds on an idle machine.
 	eventTimeout = 15 * time.Second
-	// drainTimeout is the timeout for the rest of a stream to arrive.
-	drainTimeout = 30 * time.Second
+	// drainTimeout is the timeout for the rest of a stream to arrive. It is long, because a machine may be busy.
+	drainTimeout = 90 * time.Second
 )
 
 // manifest returns a bridge that forwards up/# at any QoS from the local server to the remote

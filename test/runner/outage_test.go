@@ -91,7 +91,7 @@ func waitOutOutage(l *line, local *v1alpha1.ActiveServer) {
 	l.primary.Start()
 	// The longest pause is 30 s.
 	must(t, l.publisher.StopAndDrain(drainTimeout))
-	l.judge(l.collector.WaitAll(l.publisher.Ledger(), 45*time.Second))
+	l.judge(l.collector.WaitAll(l.publisher.Ledger(), drainTimeout))
 }
 
 // heldOfLocal returns the number of messages that a local server sends to the bridge before it
