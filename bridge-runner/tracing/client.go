@@ -24,6 +24,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 	"github.com/mqttbridge/mqttbridge-operator/internal/count"
 )
@@ -37,6 +39,8 @@ type client struct {
 	gzip    bool
 	// timeout bounds a request.
 	timeout time.Duration
+	// secrets has the secrets of the requests. A receiver may repeat them in its answers.
+	secrets transport.Config
 
 	mu sync.Mutex // guards the fields below
 	// http has the connection to the receiver. It is nil before the first request.
@@ -150,14 +154,14 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return min(max(pause, 0), maxRetryAfter)
 }
 
-// withoutURL returns an error of a request without the URL, whose query may contain a secret. The host
-// names the receiver.
+// withoutURL returns an error of a request without the URL, whose query may contain a secret, and with
+// the secrets masked, because it may quote the answer. The host names the receiver.
 func (c *client) withoutURL(err error) error {
 	var e *neturl.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	return fmt.Errorf("sending to %s: %w", c.host(), e.Err)
+	return fmt.Errorf("sending to %s: %s", c.host(), c.secrets.Mask(e.Err.Error()))
 }
 
 // host returns the host and the port of the receiver.
@@ -196,20 +200,21 @@ func (c *client) post(ctx context.Context, body []byte) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	status := c.secrets.Mask(response.Status)
 	switch {
 	case response.StatusCode/100 == 2 && err == nil:
-		return rejected(answer, response.Header.Get("Content-Type"))
+		return c.rejected(answer, response.Header.Get("Content-Type"))
 	case response.StatusCode/100 == 2:
 		return err
 	}
 	switch response.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return &retryError{"the receiver is not ready: " + response.Status, retryAfter(response.Header.Get("Retry-After"), time.Now())}
+		return &retryError{"the receiver is not ready: " + status, retryAfter(response.Header.Get("Retry-After"), time.Now())}
 	}
 	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 && to != "" {
-		return fmt.Errorf("the receiver answers %s to %s, and the runner follows no redirects; set the endpoint to the new address", response.Status, to)
+		return fmt.Errorf("the receiver answers %s to %s, and the runner follows no redirects; set the endpoint to the new address", status, c.secrets.Mask(v1alpha1.PublicURL(to)))
 	}
-	return fmt.Errorf("the receiver answers %s: %s", response.Status, strings.TrimSpace(strings.ToValidUTF8(string(answer), "")))
+	return fmt.Errorf("the receiver answers %s: %s", status, c.secrets.Mask(strings.TrimSpace(strings.ToValidUTF8(string(answer), ""))))
 }
 
 // The fields of ExportTraceServiceResponse and of its partial success.
@@ -220,7 +225,7 @@ const (
 )
 
 // rejected returns an error if an answer says that the receiver has rejected some of the spans.
-func rejected(answer []byte, contentType string) error {
+func (c *client) rejected(answer []byte, contentType string) error {
 	if media, _, err := mime.ParseMediaType(contentType); err != nil || media != "application/x-protobuf" {
 		return nil
 	}
@@ -230,7 +235,7 @@ func rejected(answer []byte, contentType string) error {
 	if spans == 0 { // a message without rejected spans is a remark
 		return nil
 	}
-	return &rejectedError{spans, strings.ToValidUTF8(string(message), "")}
+	return &rejectedError{spans, c.secrets.Mask(strings.ToValidUTF8(string(message), ""))}
 }
 
 // rejectedError reports that the receiver has accepted a batch without some of its spans.

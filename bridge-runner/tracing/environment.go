@@ -20,7 +20,9 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/config"
+	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
 )
 
 const (
@@ -61,7 +63,7 @@ func newClient(endpoint string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{url: url, headers: headers, timeout: timeout}
+	c := &client{url: url, headers: headers, timeout: timeout, secrets: secretsOf(url, headers)}
 	switch name, value := variable("COMPRESSION"); value {
 	case "gzip":
 		c.gzip = true
@@ -87,11 +89,7 @@ func receiverURL(endpoint string) (string, error) {
 	name, value := variable("ENDPOINT")
 	u, err := neturl.Parse(cmp.Or(value, defaultEndpoint))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		shown := value
-		if i := strings.LastIndexByte(value, '@'); i >= 0 { // a password may precede it
-			shown = "..." + value[i:]
-		}
-		return "", fmt.Errorf("%s: %q is not the URL of a receiver of OTLP over HTTP; set it to a URL such as %s", name, shown, defaultEndpoint)
+		return "", fmt.Errorf("%s: %q is not the URL of a receiver of OTLP over HTTP; set it to a URL such as %s", name, v1alpha1.PublicURL(value), defaultEndpoint)
 	}
 	if value != "" && strings.HasSuffix(name, "_TRACES_ENDPOINT") { // used as it is
 		u.Path = cmp.Or(u.Path, "/")
@@ -99,6 +97,20 @@ func receiverURL(endpoint string) (string, error) {
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/") + tracesPath
 	return u.String(), nil
+}
+
+// secretsOf returns a request with the secrets of an endpoint and of headers, to mask them.
+func secretsOf(endpoint string, headers http.Header) transport.Config {
+	out := transport.Config{Header: headers.Clone()}
+	u, err := neturl.Parse(endpoint)
+	if err != nil { // the first request fails with this error
+		return out
+	}
+	out.Path = u.RequestURI()
+	if password, ok := u.User.Password(); ok {
+		out.Header.Add("Authorization", password)
+	}
+	return out
 }
 
 // readHeaders reads headers in the form name=value,name=value with percent-encoded values.
@@ -141,6 +153,11 @@ type security struct {
 
 // readSecurity reads the CA certificates, and the client certificate with its key.
 func readSecurity() (s security, err error) {
+	for _, of := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
+		if name, path := variable(of); strings.Contains(path, "-----BEGIN ") { // the error of the system would quote the key
+			return security{}, fmt.Errorf("%s holds PEM; write it into a file, and set the variable to the path of the file", name)
+		}
+	}
 	if name, path := variable("CERTIFICATE"); path != "" {
 		if s.cas, err = config.ReadCAs(path); err != nil {
 			return security{}, fmt.Errorf("%s: %w; set it to a file with CA certificates", name, err)

@@ -110,6 +110,8 @@ func TestNewClient_SecretInEnvironment_IsInNoError(t *testing.T) {
 	for _, c := range []struct{ name, value string }{
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://user:secret@collector:4317"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@collector:x"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://collector:4317/?token=secret"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318?token=secret"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "api key=secret"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "=secret"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "a=secret%0D%0Ab: c"},
@@ -130,6 +132,69 @@ func TestNewClient_SecretInEnvironment_IsInNoError(t *testing.T) {
 	}
 	if err := c.post(t.Context(), nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error of a request is %v", err)
+	}
+}
+
+// A receiver, or a gateway in front of it, may repeat the secret that it refuses.
+func TestUpload_ReceiverRepeatsASecret_IsMasked(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t0ken-of-plant,x-api-key=k3y-of-plant")
+	const repeated = "unknown t0ken-of-plant, k3y-of-plant, qu3ry-of-plant and p4ss-of-plant"
+	for name, answer := range map[string]http.HandlerFunc{
+		"a refusal": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, repeated, http.StatusUnauthorized) },
+		"a redirect": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://plant:p4ss-of-plant@other.example/k3y-of-plant?token=qu3ry-of-plant")
+			w.WriteHeader(http.StatusFound)
+		},
+		"a partial success": func(w http.ResponseWriter, _ *http.Request) {
+			answer, err := proto.Marshal(&collector.ExportTraceServiceResponse{PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 2, ErrorMessage: repeated}})
+			if err != nil {
+				t.Error(err)
+			}
+			w.Header().Set("Content-Type", "application/x-protobuf")
+			_, _ = w.Write(answer)
+		},
+		"a status line": func(w http.ResponseWriter, _ *http.Request) { rawAnswer(t, w, "HTTP/1.1 400 "+repeated+"\r\n\r\n") },
+		"no HTTP":       func(w http.ResponseWriter, _ *http.Request) { rawAnswer(t, w, repeated+"\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(answer)
+			defer s.Close()
+			t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", strings.Replace(s.URL, "http://", "http://plant:p4ss-of-plant@", 1)+"/own?token=qu3ry-of-plant")
+			c, err := newClient("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.UploadTraces(t.Context(), nil); err == nil || strings.Contains(err.Error(), "-of-plant") || !strings.Contains(err.Error(), "...") {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+}
+
+// rawAnswer ends the connection of a request with an answer of these bytes.
+func rawAnswer(t *testing.T, w http.ResponseWriter, bytes string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	_, _ = conn.Write([]byte(bytes))
+	_ = conn.Close()
+}
+
+// The variables hold paths. A user may set them to the content of the file.
+func TestReadSecurity_PEMInTheEnvironment_IsInNoError(t *testing.T) {
+	const content = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----"
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_KEY"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "other.crt")
+			t.Setenv("OTEL_EXPORTER_OTLP_CLIENT_KEY", "other.key")
+			t.Setenv(name, content)
+			_, err := readSecurity()
+			if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), name+" holds PEM") {
+				t.Errorf("the error is %v", err)
+			}
+		})
 	}
 }
 
