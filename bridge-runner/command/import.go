@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
@@ -66,7 +67,7 @@ func (c *Import) Problem(sources []string) string {
 		return ""
 	}
 	if _, err := manifest.ParseURL(c.local); err != nil {
-		return fmt.Sprintf("the value %q of --local is not the URL of a server: %v", c.local, err)
+		return fmt.Sprintf("the value %q of --local is not the URL of a server: %v", v1alpha1.PublicURL(c.local), err)
 	}
 	return ""
 }

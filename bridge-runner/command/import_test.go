@@ -280,17 +280,18 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		status int
 		want   string
 	}{
-		"no file":        {nil, Usage, "name at least one FILE"},
-		"unknown flag":   {[]string{"--form", "nanomq", file}, Usage, "--form"},
-		"unknown format": {[]string{"--from", "vernemq", file}, Failed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
-		"no bridges":     {[]string{"--from", "nanomq", file}, Failed, "empty.conf: the file has no bridges"},
-		"nothing known":  {[]string{file}, Failed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
-		"two formats":    {[]string{both}, Failed, "the file may be a configuration of hivemq-edge or mosquitto"},
-		"missing file":   {[]string{"--from", "nanomq", file + "x"}, Failed, "empty.confx"},
-		"output no dir":  {[]string{"../importer/testdata/mosquitto/minimal.conf", "-o", file}, Failed, "creating a directory"},
-		"no scheme":      {[]string{"--local", "localhost:1883", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "localhost:1883" of --local is not the URL of a server: a server's URL must start with mqtt://`},
-		"overwrite":      {[]string{"--overwrite", "../importer/testdata/mosquitto/minimal.conf"}, Usage, "--overwrite needs -o DIR or --secrets DIR"},
-		"several faults": {[]string{"../importer/testdata/nanomq/fault-qos.conf"}, Failed, "fault-qos.conf: line 4, column 64"},
+		"no file":          {nil, Usage, "name at least one FILE"},
+		"unknown flag":     {[]string{"--form", "nanomq", file}, Usage, "--form"},
+		"unknown format":   {[]string{"--from", "vernemq", file}, Failed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
+		"no bridges":       {[]string{"--from", "nanomq", file}, Failed, "empty.conf: the file has no bridges"},
+		"nothing known":    {[]string{file}, Failed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
+		"two formats":      {[]string{both}, Failed, "the file may be a configuration of hivemq-edge or mosquitto"},
+		"missing file":     {[]string{"--from", "nanomq", file + "x"}, Failed, "empty.confx"},
+		"output no dir":    {[]string{"../importer/testdata/mosquitto/minimal.conf", "-o", file}, Failed, "creating a directory"},
+		"no scheme":        {[]string{"--local", "localhost:1883", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "localhost:1883" of --local is not the URL of a server: a server's URL must start with mqtt://`},
+		"login in --local": {[]string{"--local", "mqtt://plant:pass@localhost", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "mqtt://...@localhost" of --local is not the URL of a server: a server's URL must not contain a user name`},
+		"overwrite":        {[]string{"--overwrite", "../importer/testdata/mosquitto/minimal.conf"}, Usage, "--overwrite needs -o DIR or --secrets DIR"},
+		"several faults":   {[]string{"../importer/testdata/nanomq/fault-qos.conf"}, Failed, "fault-qos.conf: line 4, column 64"},
 	} {
 		var out, messages bytes.Buffer
 		status := RunImport(c.args, nil, &out, &messages)

@@ -55,6 +55,9 @@ func (r *Reader) field(key string) *tree.Field {
 	return r.v.Get(key)
 }
 
+// outside matches the references in a value. The rest of the value may be a part of a password.
+var outside = regexp.MustCompile(`[$](ENV)?\{[^}]*\}`)
+
 // Text returns the text under a key. A value that the program takes from another place is left
 // out, because its text is unknown.
 func (r *Reader) Text(key string) (string, bool) {
@@ -63,7 +66,7 @@ func (r *Reader) Text(key string) (string, bool) {
 	case f == nil:
 		return "", false
 	case f.Value.Kind == tree.Reference:
-		r.LeftOut(key, "the value %s is set outside the file; write the value into the manifest", f.Value.Text)
+		r.LeftOut(key, "the value %s is set outside the file; write the value into the manifest", strings.Join(outside.FindAllString(f.Value.Text, -1), ", "))
 		return "", false
 	case f.Value.Kind != tree.Text:
 		r.b.Fail(f.Value.Line, f.Value.Column, "%s must be text", r.Key(key))

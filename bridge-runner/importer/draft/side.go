@@ -123,6 +123,9 @@ type Login struct {
 	Username, Password         string
 	UsernameKey, PasswordKey   string
 	UsernameLine, PasswordLine int
+
+	// hasPassword is whether the configuration has a password, also if the file does not contain its value.
+	hasPassword bool
 }
 
 // Login reads a user name and a password.
@@ -130,6 +133,8 @@ func (r *Reader) Login(username, password string) Login {
 	l := Login{UsernameKey: r.Key(username), PasswordKey: r.Key(password), UsernameLine: r.Line(username), PasswordLine: r.Line(password)}
 	l.Username, _ = r.Text(username)
 	l.Password, _ = r.Text(password)
+	f := r.v.Get(password)
+	l.hasPassword = f != nil && f.Value.Text != ""
 	return l
 }
 
@@ -145,7 +150,8 @@ func (b *Bridge) SetLogin(side *v1alpha1.Side, name string, l Login) {
 		b.LeftOut(l.PasswordLine, l.PasswordKey, "MQTT 3.1.1 does not permit a password without a user name; add a user name, or use MQTT 5")
 		return
 	case l.Username == "":
-	case len(l.Username) > 1024 || strings.ContainsFunc(l.Username, unicode.IsControl):
+	case !l.hasPassword || len(l.Username) > 1024 || strings.ContainsFunc(l.Username, unicode.IsControl):
+		// A user name without a password may be a token.
 		b.secret(secret)[v1alpha1.DefaultUsernameKey] = l.Username
 		c.Username = &v1alpha1.UsernameSource{SecretKeyRef: &v1alpha1.KeyReference{Name: secret}}
 	default:

@@ -75,11 +75,23 @@ func parse(data []byte) (*tree.Value, error) {
 		line, column := d.InputPos()
 		var syntax *xml.SyntaxError
 		if errors.As(err, &syntax) {
-			err = errors.New(syntax.Msg)
+			err = errors.New(withoutQuote(syntax.Msg))
 		}
 		return nil, tree.Errorf(line, column, "%v", err)
 	}
 	return root, nil
+}
+
+// withoutQuote returns the message of a syntax error without a quote from the file: the quote may be a part
+// of a password.
+func withoutQuote(message string) string {
+	switch {
+	case strings.Contains(message, "entity"):
+		return "an & begins no entity of XML; write &amp; for an & in a text"
+	case strings.Contains(message, "<"), strings.Contains(message, "invalid XML name"):
+		return "the elements are not closed in the order of their beginnings; correct the names, and write &lt; for a < in a text"
+	}
+	return message
 }
 
 // elements reads the contents of an element.

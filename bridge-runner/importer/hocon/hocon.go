@@ -208,7 +208,8 @@ func (p *parser) member(v *tree.Value) error {
 	default:
 		p.blank()
 		if p.peek() != '{' {
-			return tree.Errorf(line, column, "the key %s has no value; write %s = and a value", strings.Join(path, "."), strings.Join(path, "."))
+			// The text may be the rest of a password with a comma, so the error does not quote it.
+			return tree.Errorf(line, column, "this key has no value; write KEY = and a value, and write a value with a comma or braces in quotes")
 		}
 	}
 	value, err := p.value('}')

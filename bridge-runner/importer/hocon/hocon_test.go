@@ -101,7 +101,7 @@ func TestParse_Fault_HasLineColumnAndRemedy(t *testing.T) {
 		`a = "\x"`:                         "line 1, column 6: a backslash in quotes must be followed by",
 		"a =":                              "line 1, column 4: the value is missing",
 		"a = , b = 1":                      "line 1, column 5: the value is missing",
-		"\n\n  key\nb = 1":                 "line 3, column 3: the key key has no value; write key = and a value",
+		"\n\n  key\nb = 1":                 "line 3, column 3: this key has no value; write KEY = and a value",
 		"a = mqtt-tcp://h:1":               `line 1, column 13: ":" is not allowed in a value without quotes; write the value in quotes`,
 		"a = 1 b = 2":                      `line 1, column 9: "=" is not allowed in a value without quotes`,
 		"a = {} b = 2":                     `line 1, column 8: unexpected "b"; begin each key in a line of its own`,

@@ -105,7 +105,7 @@ func (i importer) servers(r *draft.Reader, tls bool) {
 			host, port = address[:colon], address[colon+1:]
 		}
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			i.Fail(r.Line("address"), 1, "the port of the address %s must be a number from 1 to 65535; an IPv6 address needs a port", address)
+			i.Fail(r.Line("address"), 1, "the port of the address %s must be a number from 1 to 65535; an IPv6 address needs a port", v1alpha1.PublicURL(address))
 			return
 		}
 		servers = append(servers, draft.Address{URL: draft.URL(scheme, host, port), Key: r.Key("address"), Line: r.Line("address")})

@@ -96,6 +96,9 @@ var wordOptions = strings.Fields(`allow_anonymous bridge_insecure bridge_max_pac
 	max_inflight_messages max_queued_bytes max_queued_messages notifications notifications_local_only
 	queue_qos0_messages round_robin start_type try_private`)
 
+// optionName matches the name of an option. The rest of a word, such as remote_password=VALUE, may be a secret.
+var optionName = regexp.MustCompile(`^[A-Za-z0-9_.]*`)
+
 // parse reads lines of an option and its value. It returns the options of the broker, the options of
 // each connection, and the unknown options before the first connection; or an error that has all faults
 // of the lines.
@@ -120,10 +123,13 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 		if text != "" && slices.Contains(wordOptions, option) {
 			value.Text = strings.Fields(text)[0]
 		}
-		f := &tree.Field{Key: option, Shown: option, Line: number, Column: column, Value: value}
+		f := &tree.Field{Key: option, Shown: optionName.FindString(option), Line: number, Column: column, Value: value}
 		name, ofBridge := options[option]
-		ofBridge = ofBridge || strings.HasPrefix(option, "bridge_")
+		ofBridge = ofBridge || strings.HasPrefix(option, "bridge_") && optionName.FindString(option) == option
 		switch {
+		case text == "" && !ofBridge && option != "connection" && !ofBroker(option):
+			// The word may be a password, or end with one, so the error does not quote it.
+			faults = append(faults, tree.Errorf(number, column, "the line has only one word, which is no option; write an option and its value, with a space between them"))
 		case text == "":
 			faults = append(faults, tree.Errorf(number, column, "the option %s has no value; write it after a space", option))
 		case option == "connection":

@@ -71,6 +71,9 @@ func parseLines(data []byte) (*tree.Value, []draft.Finding, error) {
 		case ok && len(parts) == 2 && parts[0] == "bridge" && parts[1] == "mqtt":
 			return nil, nil, tree.Errorf(number, column, "the key %s names no bridge; write bridge.mqtt.NAME.KEY=VALUE", key)
 		case !ok && isBridge:
+			if end := strings.IndexAny(key, " \t:"); end >= 0 { // the rest may be a password
+				key = key[:end]
+			}
 			return nil, nil, tree.Errorf(number, column, "the key %s has no value; write %s=VALUE", key, key)
 		case !isBridge && (len(parts) < 2 || parts[0] != "bridge") && parts[0] != "url":
 			continue // a setting of the broker

@@ -89,7 +89,7 @@ func (i importer) server(key, url string, line int) (string, bool) {
 	kind, rest := scheme(url)
 	switch {
 	case kind == "quic":
-		i.LeftOut(line, key, "the server %s: %s; use its port for mqtt-tcp:// or tls+mqtt-tcp://", url, quicReason)
+		i.LeftOut(line, key, "the server %s: %s; use its port for mqtt-tcp:// or tls+mqtt-tcp://", v1alpha1.PublicURL(url), quicReason)
 		return "", false
 	case kind == "" && strings.Contains(url, "://"):
 		i.LeftOut(line, key, "the scheme of %s is unknown; NanoMQ has mqtt-tcp://, tls+mqtt-tcp:// and mqtt-quic://", v1alpha1.PublicURL(url))
@@ -101,7 +101,7 @@ func (i importer) server(key, url string, line int) (string, bool) {
 		}
 	}
 	if strings.Contains(rest, "${") {
-		i.LeftOut(line, key, "the address %s has a placeholder; write the address into the manifest", rest)
+		i.LeftOut(line, key, "the address %s has a placeholder; write the address into the manifest", v1alpha1.PublicURL(rest))
 		return "", false
 	}
 	return kind + "://" + strings.TrimSuffix(rest, "/"), true
