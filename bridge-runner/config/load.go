@@ -142,13 +142,19 @@ func checkObjectHead(asJSON []byte) error {
 // path of an unknown field.
 func toJSON(data []byte) ([]byte, error) {
 	asJSON, err := yaml.YAMLToJSONStrict(data)
-	if err != nil && strings.Contains(err.Error(), "unknown anchor") { // the error contains the value, which may be a secret
+	if err == nil {
+		return asJSON, nil
+	}
+	text := err.Error()
+	switch { // errors that contain a value, which may be a secret
+	case strings.Contains(text, "unknown anchor"):
 		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
+	case strings.Contains(text, "cannot decode"):
+		return nil, errors.New("a value has a tag such as !!int that it does not fit; remove the tag, or write the value in quotes")
+	case strings.Contains(text, "map key"):
+		return nil, errors.New("the key of a field is no text; if a value begins with { or [, write the value in quotes")
 	}
-	if err != nil { // several errors are several lines
-		return nil, errors.New(strings.NewReplacer(":\n  ", ": ", "\n  ", "; ").Replace(err.Error()))
-	}
-	return asJSON, nil
+	return nil, errors.New(strings.NewReplacer(":\n  ", ": ", "\n  ", "; ").Replace(text)) // several errors are several lines
 }
 
 // head is the part of a manifest that is the same in all versions of the protocol.

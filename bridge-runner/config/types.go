@@ -49,7 +49,7 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	case reflect.Map:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return wrongType(path, value, "must be an object; write a name and a value in each line, as in app: bridge")
+			return notComposite(path, value, "must be an object; write a name and a value in each line, as in app: bridge")
 		}
 		var errs field.ErrorList
 		for _, key := range sortedKeys(object) {
@@ -59,7 +59,7 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	case reflect.Slice:
 		list, ok := value.([]any)
 		if !ok {
-			return wrongType(path, value, "must be a list; begin each of its items with '- '")
+			return notComposite(path, value, "must be a list; begin each of its items with '- '")
 		}
 		var errs field.ErrorList
 		for i := range list {
@@ -78,7 +78,7 @@ func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
 		if _, list := value.([]any); list {
 			remedy = "must be an object; remove the '- ' before its fields"
 		}
-		return wrongType(path, value, remedy)
+		return notComposite(path, value, remedy)
 	}
 	var errs field.ErrorList
 	for i := range t.NumField() {
@@ -167,6 +167,15 @@ func wrongType(path *field.Path, value any, remedy string) field.ErrorList {
 		bad = "an object"
 	}
 	return field.ErrorList{field.Invalid(path, bad, remedy)}
+}
+
+// notComposite returns the error for a value that is no object, or no list. It shows no number, because a
+// user may have written a password of digits in place of the reference to it.
+func notComposite(path *field.Path, value any, remedy string) field.ErrorList {
+	if _, isNumber := value.(json.Number); isNumber {
+		return field.ErrorList{field.Invalid(path, "a number", remedy)}
+	}
+	return wrongType(path, value, remedy)
 }
 
 // plainNumber returns a number in the form in which an error shows it, without quotes.

@@ -168,10 +168,18 @@ func validateKey(k *v1alpha1.KeyReference, path *field.Path) field.ErrorList {
 	case k.Name == "":
 		errs = append(errs, field.Required(path.Child("name"), "the reference needs the name of a Secret or ConfigMap; set name"))
 	case len(k.Name) > maxReference || !objectName.MatchString(k.Name):
-		errs = append(errs, field.Invalid(path.Child("name"), k.Name, "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends"))
+		errs = append(errs, field.Invalid(path.Child("name"), oneLine(k.Name), "name must be the name of a Kubernetes object: lower case letters, digits, '-' and '.', and a letter or digit at both ends"))
 	}
 	if k.Key != "" && (len(k.Key) > maxReference || !dataKey.MatchString(k.Key) || k.Key == "." || strings.HasPrefix(k.Key, "..")) {
-		errs = append(errs, field.Invalid(path.Child("key"), k.Key, "key must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'; it must not be '.' or start with '..'"))
+		errs = append(errs, field.Invalid(path.Child("key"), oneLine(k.Key), "key must be a key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'; it must not be '.' or start with '..'"))
 	}
 	return errs
+}
+
+// oneLine masks a text of several lines: it is no name, and may be the content of a Secret.
+func oneLine(text string) string {
+	if strings.Contains(text, "\n") {
+		return v1alpha1.MaskedSecret
+	}
+	return text
 }

@@ -54,7 +54,11 @@ func validateHeader(h *v1alpha1.Header, path *field.Path) field.ErrorList {
 	case len(h.Name) > maxHeaderName:
 		errs = append(errs, field.TooLong(name, h.Name, maxHeaderName))
 	case !headerName.MatchString(h.Name):
-		errs = append(errs, field.Invalid(name, h.Name, "the name of a header must consist of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"))
+		shown := h.Name
+		if end := strings.IndexAny(shown, ": "); end >= 0 { // the value may follow
+			shown = shown[:end] + v1alpha1.MaskedSecret
+		}
+		errs = append(errs, field.Invalid(name, shown, "the name of a header must consist of letters, digits and the characters ! # $ % & * + - . ^ _ | ~, as in x-api-key"))
 	case ownHeader.MatchString(h.Name):
 		errs = append(errs, field.Invalid(name, h.Name, "the headers that control the HTTP connection, such as Host, Upgrade, Connection, Content-Length and Sec-WebSocket-*, cannot be set; remove this header"))
 	}
