@@ -75,11 +75,18 @@ func (b *Bundle) Write(out io.Writer, root string) error {
 	return errors.Join(archive.Close(), compressed.Close())
 }
 
-// masked returns all files without secrets, in the order of their names. All objects are masked
-// before all texts, because texts may repeat the values of any object.
+// masked returns all files without secrets, in the order of their names. The values of all objects are
+// learned first, because each text and each object may repeat them.
 func (b *Bundle) masked() ([]text, error) {
 	m := NewMasker(b.names...)
 	files := make([]text, 0, len(b.objects)+len(b.texts)+1)
+	m.onlyLearns = true
+	for _, o := range b.objects {
+		if _, err := m.Marshal(o.value); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.path, err)
+		}
+	}
+	m.onlyLearns = false
 	for _, o := range b.objects {
 		content, err := m.Marshal(o.value)
 		if err != nil {

@@ -16,8 +16,12 @@
 package bundle
 
 import (
+	"encoding/base64"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -31,9 +35,11 @@ type Masker struct {
 	learned map[string]bool
 	// kept are names of objects, which are not learned: texts without them are of no use.
 	kept map[string]bool
-	// longest has the learned values in all their written forms, the longest first. It is nil after a
-	// change.
-	longest []string
+	// replacer masks the learned values in all their written forms. It is nil after a change.
+	replacer *strings.Replacer
+	// onlyLearns is true while the values are learned. The texts of objects are masked later, because each
+	// value changes the replacer.
+	onlyLearns bool
 }
 
 // NewMasker returns a masker that keeps names in texts.
@@ -55,11 +61,49 @@ func (m *Masker) hide(value string) string {
 		return value
 	}
 	for _, line := range strings.Split(value, "\n") {
-		if line = strings.TrimSpace(line); len(line) >= shortest && !m.learned[line] && !m.kept[line] {
-			m.learned[line], m.longest = true, nil
-		}
+		line = strings.TrimSpace(line)
+		m.learn(line)
+		m.learnParts(line)
 	}
 	return mask
+}
+
+// learn learns a value, unless it is too short.
+func (m *Masker) learn(value string) {
+	if len(value) >= shortest && !m.learned[value] && !m.kept[value] {
+		m.learned[value], m.replacer = true, nil
+	}
+}
+
+// credentials matches a value of the header Authorization.
+var credentials = regexp.MustCompile(`(?i)^(?:Basic|Bearer|Token|ApiKey|Digest|Negotiate|SharedAccessSignature)[ \t]+(.+)$`)
+
+// shortestPart is the length of the shortest part of a list of pairs that is learned: most parts are no secrets.
+const shortestPart = 8
+
+// learnParts learns the parts of a value that a text may repeat alone: the login in a URL, the credentials
+// of a header, and the values of pairs, as in a signature or a list of headers.
+func (m *Masker) learnParts(value string) {
+	m.url(value)
+	if found := credentials.FindStringSubmatch(value); found != nil {
+		m.learn(found[1])
+		if login, err := base64.StdEncoding.DecodeString(found[1]); err == nil && utf8.Valid(login) {
+			_, password, _ := strings.Cut(string(login), ":")
+			m.learn(string(login))
+			m.learn(password)
+		}
+	}
+	for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,;&", r) }) {
+		_, text, found := strings.Cut(part, "=")
+		if !found || len(text) < shortestPart {
+			continue
+		}
+		text = strings.Trim(text, `"`)
+		m.learn(text)
+		if plain, err := url.PathUnescape(text); err == nil && credentials.MatchString(plain) {
+			m.learn(credentials.FindStringSubmatch(plain)[1])
+		}
+	}
 }
 
 // hideAll replaces all strings in a value.
@@ -130,12 +174,12 @@ func (m *Masker) list(key string, value any) {
 }
 
 // knownKeys are the labels and annotations that the project and Kubernetes write. A key that ends
-// with a slash stands for all keys that begin with it.
+// with a slash stands for all keys that begin with it. The hashes of the spec and of the pod template are
+// not among them: whoever has the rest of the spec could find a short secret by its hash.
 var knownKeys = []string{
 	"app.kubernetes.io/", "deployment.kubernetes.io/", "pod-template-hash", "kubernetes.io/metadata.name",
 	"controller.kubernetes.io/pod-deletion-cost", "kubectl.kubernetes.io/restartedAt", "kubectl.kubernetes.io/default-container",
-	"mqttbridge.io/manifest-version", "mqttbridge.io/template-hash", "mqttbridge.io/pod-spec-hash", "mqttbridge.io/spec-hash",
-	"mqttbridge.io/operator-revision", "mqttbridge.io/runners", "mqttbridge.io/health-before-rollout", "mqttbridge.io/bridge-uid",
+	"mqttbridge.io/manifest-version", "mqttbridge.io/operator-revision", "mqttbridge.io/runners", "mqttbridge.io/health-before-rollout", "mqttbridge.io/bridge-uid",
 	"mqttbridge.io/announced-events", "pv.kubernetes.io/", "volume.kubernetes.io/",
 }
 

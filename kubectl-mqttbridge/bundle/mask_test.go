@@ -236,3 +236,70 @@ func TestMasker_OrdinaryTexts_Remain(t *testing.T) {
 		t.Errorf("a name of a bridge that is also a user name is masked: %s", got)
 	}
 }
+
+// YAML breaks long lines, doubles quotes, and escapes characters.
+func TestBundle_SecretInAMessage_IsRemovedInEachStyleOfYAML(t *testing.T) {
+	for _, secret := range []string{"correct horse battery staple", `it's a "quoted" one`, "tab\tand  spaces", "ends with #", `C:\path\ to me`} {
+		for n := range 120 {
+			filler := strings.Repeat("a ", n/2) + strings.Repeat("b", n%2)
+			for _, before := range []string{"", ": '", "\x01", "\n"} {
+				status := map[string]any{"status": map[string]any{"message": filler + before + secret + " is wrong"}}
+				manifest, err := yaml.Marshal(status)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b := &Bundle{}
+				b.addObject("1", status)
+				b.addObject("2", map[string]any{"data": map[string]any{"bridge.yaml": string(manifest)}})
+				b.addObject("3", map[string]any{"value": secret})
+				files, err := b.masked()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range files[:2] {
+					if !strings.Contains(f.content, mask) {
+						t.Fatalf("%q remains:\n%s", secret, f.content)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A text may repeat a part of a value: the credentials of a header, or one of several pairs.
+func TestMasker_PartsOfAValue_AreRemovedFromTexts(t *testing.T) {
+	for value, parts := range map[string][]string{
+		"Bearer s3cr3t-t0ken":                           {"s3cr3t-t0ken"},
+		"Basic dXNlcjpodW50ZXIyMg==":                    {"dXNlcjpodW50ZXIyMg==", "user:hunter22", "hunter22"},
+		"ApiKey s3cr3t-t0ken":                           {"s3cr3t-t0ken"},
+		"authorization=Bearer%20s3cr3t-t0ken,a=b":       {"s3cr3t-t0ken"},
+		"SharedAccessSignature sr=x&sig=c2ln%2Fbmvk%3D": {"c2ln%2Fbmvk%3D", "c2ln/bmvk="},
+		"http://user:hunter22@proxy.example:3128":       {"user:hunter22", "hunter22"},
+	} {
+		m := NewMasker()
+		m.Object(map[string]any{"value": value})
+		for _, part := range parts {
+			if got := m.Text("before " + part + " after"); got != "before "+mask+" after" {
+				t.Errorf("%s: %s becomes %s", value, part, got)
+			}
+		}
+	}
+}
+
+func TestMasker_PasswordWithBracketsInAURL_IsRemoved(t *testing.T) {
+	for _, password := range []string{"hunter(22", "hunter<22", "hunter{22}", "hunter'22", "hunter`22", "hunter@22", "hunter?22", "hunter#22", "hunter%22"} {
+		got := NewMasker().Text("dial mqtt://plant:" + password + "@h.example:1883 failed")
+		if strings.Contains(got, "hunter") || strings.Contains(got, "22@") || !strings.HasSuffix(got, " failed") {
+			t.Errorf("%s: %s", password, got)
+		}
+	}
+}
+
+// The hash of a spec without its secret permits to try out short secrets.
+func TestMasker_HashesOfValues_AreRemoved(t *testing.T) {
+	m := NewMasker()
+	got := m.YAML([]byte(`{metadata: {annotations: {mqttbridge.io/pod-spec-hash: 0123456789abcdef, mqttbridge.io/template-hash: 1123456789abcdef, mqttbridge.io/spec-hash: 2123456789abcdef}}}`))
+	if strings.Contains(got, "123456789abcdef") || strings.Contains(m.Text("template 1123456789abcdef"), "1123456789abcdef") {
+		t.Errorf("the bundle has a hash:\n%s", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -26,11 +27,31 @@ func (m *Masker) YAML(text []byte) string {
 		return mask
 	}
 	m.Object(object)
+	if !m.onlyLearns {
+		m.texts(object) // before YAML breaks lines and escapes characters
+	}
 	out, err := yaml.Marshal(object)
 	if err != nil {
 		return mask
 	}
 	return string(out)
+}
+
+// texts removes secrets from all texts in a value, and returns it.
+func (m *Masker) texts(value any) any {
+	switch value := value.(type) {
+	case string:
+		return m.known().Replace(value)
+	case []any:
+		for i := range value {
+			value[i] = m.texts(value[i])
+		}
+	case map[string]any:
+		for key := range value {
+			value[key] = m.texts(value[key])
+		}
+	}
+	return value
 }
 
 // Marshal masks an object of the API, and returns it in YAML.
@@ -45,6 +66,8 @@ func (m *Masker) Marshal(object any) (string, error) {
 var (
 	// inURL finds URLs. A URL ends at a space, a quote, or a bracket.
 	inURL = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>(){}\x60]+`)
+	// login finds the user and the password of a URL, also with characters at which inURL ends.
+	login = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s"/]+@`)
 	// named finds values after names such as password, token and authorization.
 	named = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|pwd|token|secret|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|credentials?|authorization|x-amz-[a-z-]+|signature|sig)\\*["']?[ \t]*[=:][ \t]*)(\\*"(?:[^"\\]|\\.)*"?|'[^']*'?|(?:Basic|Bearer|Digest|Negotiate)[ \t]+\S+|[^\s,;&"'}\]]+)`)
 	// scheme finds the credentials of HTTP.
@@ -58,19 +81,18 @@ var (
 // Text removes secrets from a text.
 func (m *Masker) Text(text string) string {
 	text = pem.ReplaceAllString(text, mask)
-	for _, value := range m.values() {
-		text = strings.ReplaceAll(text, value, mask)
-	}
+	text = m.known().Replace(text)
+	text = login.ReplaceAllString(text, "${1}"+v1alpha1.MaskedSecret+"@")
 	text = inURL.ReplaceAllStringFunc(text, v1alpha1.PublicURL)
 	text = jwt.ReplaceAllString(text, mask)
 	text = named.ReplaceAllString(text, "${1}"+mask)
 	return scheme.ReplaceAllString(text, "${1}"+mask)
 }
 
-// values returns the learned values in all their written forms, the longest first.
-func (m *Masker) values() []string {
-	if m.longest != nil {
-		return m.longest
+// known returns the replacer of the learned values in all their written forms, the longest first.
+func (m *Masker) known() *strings.Replacer {
+	if m.replacer != nil {
+		return m.replacer
 	}
 	all := map[string]bool{}
 	for value := range m.learned {
@@ -78,12 +100,12 @@ func (m *Masker) values() []string {
 			all[form] = true
 		}
 	}
-	m.longest = make([]string, 0, len(all))
-	for value := range all {
-		m.longest = append(m.longest, value)
+	var pairs []string
+	for _, value := range slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) }) {
+		pairs = append(pairs, value, mask)
 	}
-	slices.SortFunc(m.longest, func(a, b string) int { return cmp.Or(len(b)-len(a), cmp.Compare(a, b)) })
-	return m.longest
+	m.replacer = strings.NewReplacer(pairs...)
+	return m.replacer
 }
 
 // forms returns the ways in which logs, URLs and headers write a value.
