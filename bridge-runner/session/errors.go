@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -99,10 +98,7 @@ func (s *Session) maskSecrets(words string) string {
 	if secret == "" {
 		secret = s.cfg.Username
 	}
-	if len(secret) < transport.MinSecretLength {
-		return words
-	}
-	return strings.ReplaceAll(words, secret, transport.MaskedSecret)
+	return transport.MaskValue(words, secret)
 }
 
 // Reason codes of MQTT 5 (section 2.4), in addition to the codes of package packet.

@@ -84,6 +84,8 @@ func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
 		"a password":             {"plant-7", "hunter2!", "plant-7 with hunter2! is unknown", `"plant-7 with ... is unknown"`},
 		"a word of the bridge":   {"plant-7", "server", "no server", `the server does not authorise the client (CONNACK 0x87, "no ..."); check the user name`},
 		"a character of quoting": {"plant-7", `hun"ter`, `no hun"ter`, `"no ..."`},
+		"a password in JSON":     {"plant-7", `hun"ter\2`, `{"bad":"hun\"ter\\2"}`, `"{\"bad\":\"...\"}"`},
+		"a password in a URL":    {"plant-7", "hun ter/2", "bad p=hun%20ter%2F2 or hun+ter%2F2", `"bad p=... or ..."`},
 		"a token as a user name": {"t0k3n-of-7", "", "unknown device t0k3n-of-7", `"unknown device ..."`},
 		"no login":               {"", "", "why", `"why"`},
 	} {

@@ -5,6 +5,7 @@ package transport
 
 import (
 	"cmp"
+	"encoding/base64"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,9 +15,9 @@ import (
 // MaskedSecret replaces a secret.
 const MaskedSecret = "..."
 
-// MinSecretLength is the smallest length of a value that is masked, in bytes. A shorter value, such as
+// minSecretLength is the smallest length of a value that is masked, in bytes. A shorter value, such as
 // the 1 in v=1, is not a secret, and occurs in many texts.
-const MinSecretLength = 4
+const minSecretLength = 4
 
 // minPart is the smallest length of a named part of a header value that is masked, in bytes. Most
 // of these parts are not secrets.
@@ -31,13 +32,29 @@ func (c *Config) Mask(text string) string {
 	return text
 }
 
+// MaskValue replaces one secret in a text, in each form in which a server may write it.
+func MaskValue(text, secret string) string {
+	for _, form := range forms(secret) {
+		text = strings.ReplaceAll(text, form, MaskedSecret)
+	}
+	return text
+}
+
+// forms returns the forms in which a server may write a value, the longest first. Forms that are too short to
+// be masked are left out.
+func forms(value string) []string {
+	quoted := strconv.Quote(value)
+	all := []string{value, quoted[1 : len(quoted)-1], url.QueryEscape(value), url.PathEscape(value)}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	return slices.DeleteFunc(slices.Compact(all), func(form string) bool { return len(form) < minSecretLength })
+}
+
 // secrets returns the values that no message may contain, the longest first.
 func (c *Config) secrets() []string {
 	var out []string
 	add := func(value string) {
-		quoted := strconv.Quote(value)
-		for _, form := range []string{value, quoted[1 : len(quoted)-1], url.QueryEscape(value), url.PathEscape(value)} {
-			if len(form) >= MinSecretLength && !slices.Contains(out, form) {
+		for _, form := range forms(value) {
+			if !slices.Contains(out, form) {
 				out = append(out, form)
 			}
 		}
@@ -64,8 +81,14 @@ func (c *Config) secrets() []string {
 	for _, values := range c.Header {
 		for _, value := range values {
 			add(value)
-			if _, credentials, ok := strings.Cut(value, " "); ok { // as in Bearer TOKEN
-				add(strings.TrimSpace(credentials))
+			if scheme, credentials, ok := strings.Cut(value, " "); ok { // as in Bearer TOKEN
+				credentials = strings.TrimSpace(credentials)
+				add(credentials)
+				if login, err := base64.StdEncoding.DecodeString(credentials); err == nil && strings.EqualFold(scheme, "Basic") {
+					_, password, _ := strings.Cut(string(login), ":")
+					add(string(login))
+					add(password)
+				}
 			}
 			for part := range strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,;&", r) }) {
 				if _, text, ok := strings.Cut(part, "="); ok && len(text) >= minPart { // as in a cookie or a signature

@@ -15,6 +15,7 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 		Path: "/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n",
 		Header: http.Header{
 			"Authorization": {"Bearer eyJh.bGci"},
+			"X-Basic":       {"Basic dXNlcjpodW50ZXIyMg=="},
 			"X-Quoted":      {`qu"ote\d`},
 			"X-One":         {"1"},
 			"Cookie":        {"a=1; session=c00k13-of-7; lang=en-us"},
@@ -23,6 +24,8 @@ func TestMask_QueryAndHeaderValuesInEveryForm_AreReplaced(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"no secrets here":                                       "no secrets here",
+		"bad dXNlcjpodW50ZXIyMg==":                              "bad ...",
+		"unknown user with hunter22":                            "unknown user with ...",
 		"v=1 is no secret, 1 neither":                           "v=1 is no secret, 1 neither",
 		"/mqtt?v=1&sig=a%2Fb%20c%2B%3D&flag-s3cr3t&plain=t0k3n": "/mqtt?...",
 		"sig a%2Fb%20c%2B%3D":                                   "sig ...",
