@@ -37,6 +37,8 @@ func Manifests(in []byte, namespace string) (out []byte, notes []string, err err
 		var document yaml.Node
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 			break
+		} else if err != nil && strings.Contains(err.Error(), "unknown anchor") { // the error contains the value, which may be a secret
+			return nil, nil, errors.New("reading YAML: a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 		} else if err != nil {
 			return nil, nil, fmt.Errorf("reading YAML: %w", err)
 		}

@@ -200,6 +200,14 @@ func TestManifests_DocumentsWithoutContent_StayWithoutContent(t *testing.T) {
 	}
 }
 
+// A password that begins with * and has no quotes is an alias in YAML.
+func TestManifests_UnknownAlias_IsNotQuoted(t *testing.T) {
+	_, _, err := Manifests([]byte("kind: MQTTBridge\nspec: {remote: {webSocket: {headers: [{name: a, value: *s3cr3t}]}}}\n"), "")
+	if err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "write the value in quotes") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // An alias and the value that it names may need different changes.
 func TestManifests_AliasInBridge_IsRefused(t *testing.T) {
 	for name, text := range map[string]string{

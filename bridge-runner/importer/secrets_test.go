@@ -72,3 +72,24 @@ func TestImport_UserNameWithoutPassword_IsInTheSecretOnly(t *testing.T) {
 		t.Errorf("the manifest has the token, or no reference to the Secret:\n%s", text)
 	}
 }
+
+func TestImport_QueryOfAWebSocket_IsInTheSecretOnly(t *testing.T) {
+	result, err := Import([]byte(`<hivemq><mqtt-bridges><mqtt-bridge><id>a</id><remote-broker><host>broker.example</host>`+
+		`<websocket><enabled>true</enabled><server-path>/mqtt?token=t0ken-of-plant</server-path></websocket></remote-broker>`+
+		`<forwarded-topics><forwarded-topic><filters><mqtt-topic-filter>x/#</mqtt-topic-filter></filters></forwarded-topic></forwarded-topics>`+
+		`</mqtt-bridge></mqtt-bridges></hivemq>`), "hivemq-edge", &draft.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := result.Bridges[0]
+	if got := b.Secrets["a-remote"]["query"]; got != "token=t0ken-of-plant" {
+		t.Errorf("the Secrets are %v", b.Secrets)
+	}
+	text, err := YAML(b, "f", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "t0ken") || !strings.Contains(string(text), `url: "ws://broker.example:1883/mqtt"`) || !strings.Contains(string(text), "queryFrom:") {
+		t.Errorf("the manifest has the token, or no reference to the Secret:\n%s", text)
+	}
+}

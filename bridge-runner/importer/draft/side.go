@@ -164,6 +164,17 @@ func (b *Bridge) SetLogin(side *v1alpha1.Side, name string, l Login) {
 	side.Credentials = c
 }
 
+// SetQuery sets the query of the URLs of a side, which may contain a token. name is the name of the side.
+func (b *Bridge) SetQuery(side *v1alpha1.Side, name, query string) {
+	if query == "" {
+		return
+	}
+	const key = "query"
+	secret := b.Manifest.Name + "-" + name
+	b.secret(secret)[key] = query
+	side.WebSocket = &v1alpha1.WebSocket{QueryFrom: &v1alpha1.SecretSource{SecretKeyRef: v1alpha1.KeyReference{Name: secret, Key: key}}}
+}
+
 // secret returns the values of a Secret.
 func (b *Bridge) secret(name string) map[string]string {
 	if b.Secrets[name] == nil {

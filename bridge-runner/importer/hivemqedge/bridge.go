@@ -93,6 +93,8 @@ func (i importer) remote(r *draft.Reader) {
 			if !ok {
 				path = "/mqtt"
 			}
+			path, query, _ := strings.Cut(path, "?")
+			i.SetQuery(remote, "remote", query)
 			url = draft.URL(map[string]string{"mqtt": "ws", "mqtts": "wss"}[scheme], host, strconv.FormatInt(port, 10)) + "/" + strings.TrimPrefix(path, "/")
 			if protocol, ok := w.Text("subprotocol"); ok && protocol != "mqtt" {
 				w.Changed("subprotocol", "the bridge always uses the subprotocol mqtt, as MQTT requires, and not %s", protocol)
