@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A user may write a secret where the API expects a reference to it, or a value that YAML reads differently.
+// A user may write a secret in place of the reference to it, or a value that YAML reads differently.
 func TestCheck_SecretInAWrongPlace_IsInNoError(t *testing.T) {
 	for _, c := range []struct{ side, want string }{
 		{"credentials: {username: {value: u}, password: 7342178}", `spec.remote.credentials.password: Invalid value: "a number": must be an object`},

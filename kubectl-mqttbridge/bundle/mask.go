@@ -175,7 +175,7 @@ func (m *Masker) list(key string, value any) {
 
 // knownKeys are the labels and annotations that the project and Kubernetes write. A key that ends
 // with a slash stands for all keys that begin with it. The hashes of the spec and of the pod template are
-// not among them: whoever has the rest of the spec could find a short secret by its hash.
+// not among them: a reader who has the rest of the spec could find a short secret by its hash.
 var knownKeys = []string{
 	"app.kubernetes.io/", "deployment.kubernetes.io/", "pod-template-hash", "kubernetes.io/metadata.name",
 	"controller.kubernetes.io/pod-deletion-cost", "kubectl.kubernetes.io/restartedAt", "kubectl.kubernetes.io/default-container",
