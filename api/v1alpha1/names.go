@@ -63,7 +63,7 @@ var defaultPorts = map[string]string{
 }
 
 func defaultServerName(url string, detail nameDetail) string {
-	scheme, rest, _ := strings.Cut(url, "://")
+	scheme, rest, _ := strings.Cut(PublicURL(url), "://") // the URL of an invalid manifest may contain a password
 	rest, _, _ = strings.Cut(rest, "?")
 	authority, path, _ := strings.Cut(rest, "/")
 	host, port := splitPort(authority)

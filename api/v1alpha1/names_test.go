@@ -5,6 +5,7 @@ package v1alpha1
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -39,6 +40,19 @@ func TestServerNames_BackupInserted_OthersKeepTheirNames(t *testing.T) {
 	for _, name := range before.ServerNames() {
 		if !slices.Contains(after.ServerNames(), name) {
 			t.Errorf("%s has another name in %q", name, after.ServerNames())
+		}
+	}
+}
+
+// Errors about an invalid manifest list the names of its servers.
+func TestServerNames_InvalidURLWithASecret_NamesAreWithoutIt(t *testing.T) {
+	side := &Side{Primary: Server{URL: "mqtt://plant:hunter2@a.example"}}
+	for _, url := range []string{"mqtts://plant:hunter2@a.example", "mqtt://plant:hun/ter2@b.example", "wss://c.example/x#hunter2", "mqtt://d.example#hunter2", "plant:hunter2@e.example:1883", "wss://f.example/x?token=hunter2", "wss://f.example/x?token=hunter22"} {
+		side.Backups = append(side.Backups, Server{URL: url})
+	}
+	for i, name := range side.ServerNames() {
+		if strings.Contains(name, "hun") || strings.Contains(name, "ter2") || strings.Contains(name, "token") {
+			t.Errorf("the name of %s is %s", side.Servers()[i].URL, name)
 		}
 	}
 }
