@@ -206,6 +206,8 @@ func TestMasker_TextsThatLookLikeSecrets_AreRemoved(t *testing.T) {
 		`{\"password\":\"hunter22\"}`,
 		`Password: hunter22`, `passwd='hunter22'`, `api_key=hunter22`, `X-Api-Key: hunter22`, `client_secret=hunter22;`, `token: hunter22`,
 		`Authorization: Bearer hunter22`, `authorization="Basic hunter22=="`, `sent Bearer hunter22hunter22`,
+		`Authorization: ApiKey hunter22`, `Proxy-Authorization: Digest username="u", response=hunter22`, `Cookie: lang=en; session=hunter22`, `Set-Cookie: sid=hunter22; Path=/`,
+		`map[Authorization:[Custom hunter22]]`, `"Authorization: Custom a hunter22"`,
 		`X-Amz-Signature=hunter22`, `aws_secret_access_key = hunter22`,
 		"-----BEGIN PRIVATE KEY-----\nhunter22\n-----END PRIVATE KEY-----", `key "-----BEGIN RSA PRIVATE KEY-----\nhunter22\n-----END RSA PRIVATE KEY-----\n"`,
 		"-----BEGIN EC PRIVATE KEY-----\nhunter22",
@@ -224,6 +226,7 @@ func TestMasker_OrdinaryTexts_Remain(t *testing.T) {
 		`mqttbridge_messages_forwarded_total{direction="localToRemote"} 18`,
 		"password:\n  secretKeyRef:\n    key: password\n    name: cloud-login\n",
 		`the server refuses the user name or the password; correct the Secret cloud-login`,
+		`apiVersion: rbac.authorization.k8s.io/v1`, `level=WARN msg="no authorization" server=cloud-a`,
 		`--allowed-secrets=mqtt-*`, `secretName: plant-keys`,
 	} {
 		if got := NewMasker().Text(text); got != text {

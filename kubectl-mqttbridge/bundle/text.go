@@ -70,6 +70,8 @@ var (
 	login = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s"/]+@`)
 	// named finds values after names such as password, token and authorization.
 	named = regexp.MustCompile(`(?i)((?:pass(?:word|wd|phrase)?|pwd|token|secret|api[-_ ]?key|access[-_ ]?key|private[-_ ]?key|credentials?|authorization|x-amz-[a-z-]+|signature|sig)\\*["']?[ \t]*[=:][ \t]*)(\\*"(?:[^"\\]|\\.)*"?|'[^']*'?|(?:Basic|Bearer|Digest|Negotiate)[ \t]+\S+|[^\s,;&"'}\]]+)`)
+	// headers finds headers whose whole value is a secret: it ends at the end of the line.
+	headers = regexp.MustCompile(`(?i)\b(authorization|cookie)(:[ \t]*)[^\r\n]+`)
 	// scheme finds the credentials of HTTP.
 	scheme = regexp.MustCompile(`(?i)\b((?:Basic|Bearer)[ \t]+)([A-Za-z0-9+/=._~-]{8,})`)
 	// jwt finds JSON Web Tokens.
@@ -85,6 +87,7 @@ func (m *Masker) Text(text string) string {
 	text = login.ReplaceAllString(text, "${1}"+v1alpha1.MaskedSecret+"@")
 	text = inURL.ReplaceAllStringFunc(text, v1alpha1.PublicURL)
 	text = jwt.ReplaceAllString(text, mask)
+	text = headers.ReplaceAllString(text, "${1}${2}"+mask)
 	text = named.ReplaceAllString(text, "${1}"+mask)
 	return scheme.ReplaceAllString(text, "${1}"+mask)
 }
