@@ -128,7 +128,7 @@ func destinations(spec *v1alpha1.MQTTBridgeSpec) ([]destination, error) {
 				if err != nil {
 					return nil, err
 				}
-				if err := add("the proxy "+proxy.URL, u.Host); err != nil {
+				if err := add("the proxy "+v1alpha1.PublicURL(proxy.URL), u.Host); err != nil {
 					return nil, err
 				}
 				continue
@@ -137,7 +137,7 @@ func destinations(spec *v1alpha1.MQTTBridgeSpec) ([]destination, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := add("the server "+server.URL, address.HostPort); err != nil {
+			if err := add("the server "+v1alpha1.PublicURL(server.URL), address.HostPort); err != nil {
 				return nil, err
 			}
 		}
