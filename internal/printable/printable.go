@@ -7,34 +7,46 @@
 package printable
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// Text returns a text with escapes in place of the characters that are invisible, apart from the space: they may
-// control a terminal, begin a line, or change the direction of the text.
+// Text returns a text with escapes in place of the characters that are invisible, apart from the space, and of the
+// bytes that are not UTF-8: they may control a terminal, begin a line, or change the direction of the text.
 func Text(text string) string {
-	if !strings.ContainsFunc(text, isInvisible) {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, isInvisible) {
 		return text
 	}
 	var b strings.Builder
-	for _, r := range text {
-		if isInvisible(r) {
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, text[0])
+		case isInvisible(r):
 			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
+		default:
 			b.WriteRune(r)
 		}
+		text = text[size:]
 	}
 	return b.String()
 }
 
 func isInvisible(r rune) bool { return !unicode.IsPrint(r) }
 
-// Short returns a text of at most limit bytes as [Text] does. A longer text ends with "...".
+// Short returns a text of at most limit bytes as [Text] does. A longer text ends with "...", and is not cut within a
+// character.
 func Short(text string, limit int) string {
 	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "..."
+		end := limit
+		for end > 0 && limit-end < utf8.UTFMax-1 && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = text[:end] + "..."
 	}
 	return Text(text)
 }
