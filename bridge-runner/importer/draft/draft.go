@@ -61,10 +61,11 @@ func (f Finding) String() string {
 	return Printable(strings.Join(append(parts, f.Kind.String(), f.Text), ": "))
 }
 
-// Printable replaces the control characters in a text, which a configuration may contain.
+// Printable replaces the characters in a text that are invisible, apart from the space. A configuration may contain
+// characters that control a terminal, begin a line, or change the direction of the text.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if !unicode.IsPrint(r) {
 			return unicode.ReplacementChar
 		}
 		return r
