@@ -4,11 +4,14 @@
 package report
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"unicode"
+	"unicode/utf16"
 )
 
 // LogControl changes the level and the format of a log that is in use. The log of a zero LogControl
@@ -30,7 +33,7 @@ func NewLog(w io.Writer) (*slog.Logger, *LogControl) {
 	return Async(slog.New(&formatHandler{
 		control: c,
 		text:    slog.NewTextHandler(w, nil),
-		json:    slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: readable}),
+		json:    slog.NewJSONHandler(visibleJSON{w}, &slog.HandlerOptions{ReplaceAttr: readable}),
 	})), c
 }
 
@@ -59,6 +62,33 @@ func (h *formatHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h *formatHandler) WithGroup(name string) slog.Handler {
 	return &formatHandler{h.control, h.text.WithGroup(name), h.json.WithGroup(name)}
 }
+
+// visibleJSON escapes the characters in JSON that are invisible and that an encoder does not escape: they
+// may control a terminal, or change the direction of the text. Programs read the same values.
+type visibleJSON struct{ w io.Writer }
+
+func (v visibleJSON) Write(line []byte) (int, error) {
+	if !bytes.ContainsFunc(line, isInvisible) {
+		return v.w.Write(line)
+	}
+	var escaped bytes.Buffer
+	for _, r := range string(line) {
+		if !isInvisible(r) {
+			escaped.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			fmt.Fprintf(&escaped, `\u%04x`, unit)
+		}
+	}
+	if _, err := v.w.Write(escaped.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// isInvisible reports whether a character outside ASCII, or DEL, is invisible. JSON escapes the others.
+func isInvisible(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }
 
 // readable replaces values that JSON would write as bare numbers, such as durations in nanoseconds, by
 // their text, so that both formats have the same values.

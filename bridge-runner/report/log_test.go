@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // TestLog_FormatChanged_AppliesToTheFollowingLines also covers loggers that were derived before the
@@ -51,5 +52,25 @@ func TestLog_FormatChanged_AppliesToTheFollowingLines(t *testing.T) {
 	control.Set(slog.LevelWarn, false)
 	if line := write(); line != "" {
 		t.Errorf("the level warn has the line %s", line)
+	}
+}
+
+// Servers choose texts that the log contains.
+func TestLog_InvisibleCharacters_AreEscapedInBothFormats(t *testing.T) {
+	const text = "\x1b[2J\u009b2J\u202egpj.exe\x7f\U000e0001 caf\u00e9"
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		log, control := NewLog(&out)
+		control.Set(slog.LevelInfo, asJSON)
+		log.Info("refused", "answer", text)
+		FlushAsync(log, time.Minute)
+		line := out.String()
+		if i := strings.IndexFunc(strings.TrimSpace(line), func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 || !strings.Contains(line, "caf\u00e9") {
+			t.Errorf("JSON %t: the line has an invisible character at %d, or not all others: %q", asJSON, i, line)
+		}
+		var got struct{ Answer string }
+		if asJSON && (json.Unmarshal([]byte(line), &got) != nil || got.Answer != text) {
+			t.Errorf("%s has the answer %q, want %q", line, got.Answer, text)
+		}
 	}
 }
