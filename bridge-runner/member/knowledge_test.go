@@ -49,9 +49,16 @@ func (x *machine) receives(message peer.Message) {
 // reconnect closes the connection to the other member, and waits for the next one.
 func (x *machine) reconnect() {
 	x.t.Helper()
-	old := x.conn()
-	old.Close()
-	for end := time.Now().Add(timeout); x.conn() == nil || x.conn() == old; time.Sleep(time.Millisecond) {
+	var old *peer.Conn
+	for end := time.Now().Add(timeout); ; time.Sleep(time.Millisecond) {
+		switch conn := x.conn(); {
+		case conn == nil: // the connection is just being replaced
+		case old == nil:
+			old = conn
+			old.Close()
+		case conn != old:
+			return
+		}
 		if time.Now().After(end) {
 			x.t.Fatal("the members do not connect again")
 		}
