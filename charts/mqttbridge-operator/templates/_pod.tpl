@@ -1,3 +1,8 @@
+{{/* A value that is a string or a number. Helm reads numbers of a file as floats: 1000000 would become 1e+06. */}}
+{{- define "mqttbridge.number" -}}
+{{ kindIs "string" . | ternary . (int64 .) }}
+{{- end -}}
+
 {{/* The arguments of the operator. The test of the chart has other arguments. */}}
 {{- define "mqttbridge.args" -}}
 - --runner-image={{ include "mqttbridge.runnerImage" . }}
@@ -13,38 +18,38 @@
 {{- fail (printf "replicas is %d, and leaderElection.enabled is false, so that each pod would change the same objects. Set leaderElection.enabled to true, or replicas to 1." (int .Values.replicas)) }}
 {{- end }}
 {{- with .Values.maxUnavailableBridges }}
-- --max-unavailable-bridges={{ . }}
+- --max-unavailable-bridges={{ include "mqttbridge.number" . }}
 {{- end }}
 {{- with .Values.updateWindows }}
 - "--update-windows={{ range $i, $w := . }}{{ if $i }}; {{ end }}{{ $w.schedule }} {{ int $w.durationMinutes }}m{{ end }}"
 {{- end }}
 {{- with .Values.updateTimeZone }}
-- --update-time-zone={{ . }}
+- {{ printf "--update-time-zone=%s" . | quote }}
 {{- end }}
 - --metrics-bind-address={{ ternary ":8443" "0" .Values.metrics.enabled }}
-{{- if not .Values.metrics.bridges }}
+{{- if eq (toString .Values.metrics.bridges) "false" }}
 - --bridge-metrics=false
 {{- end }}
 - --health-probe-bind-address=:8081
 - --memory-limit=$(MEMORY_LIMIT)
 {{- with .Values.clusterID }}
-- --cluster-id={{ . }}
+- {{ printf "--cluster-id=%s" . | quote }}
 {{- end }}
 {{- with .Values.class }}
 - --class={{ . }}
 {{- end }}
 {{- with .Values.policy }}
 {{- if kindIs "slice" .allowedImages }}
-- --allowed-images={{ join "," .allowedImages }}
+- {{ printf "--allowed-images=%s" (join "," .allowedImages) | quote }}
 {{- end }}
 {{- if kindIs "slice" .allowedPriorityClasses }}
-- --allowed-priority-classes={{ join "," .allowedPriorityClasses }}
+- {{ printf "--allowed-priority-classes=%s" (join "," .allowedPriorityClasses) | quote }}
 {{- end }}
 {{- if kindIs "slice" .allowedServiceAccounts }}
-- --allowed-service-accounts={{ join "," .allowedServiceAccounts }}
+- {{ printf "--allowed-service-accounts=%s" (join "," .allowedServiceAccounts) | quote }}
 {{- end }}
 {{- if kindIs "slice" .allowedSecrets }}
-- --allowed-secrets={{ join "," .allowedSecrets }}
+- {{ printf "--allowed-secrets=%s" (join "," .allowedSecrets) | quote }}
 {{- end }}
 {{- if not .allowTolerations }}
 - --allow-tolerations=false
@@ -54,7 +59,7 @@
 - --watch-namespaces={{ join "," . }}
 {{- end }}
 {{- with (.Values.log).level }}
-- --zap-log-level={{ . }}
+- --zap-log-level={{ include "mqttbridge.number" . }}
 {{- end }}
 {{- with (.Values.log).format }}
 - --zap-encoder={{ . }}
@@ -78,11 +83,12 @@ without it, the pod must still pass the restricted Pod Security Standard.
 
 {{/*
 The strategy of the Deployment. Without leader election, the old pod must end first, because two pods
-would change the same objects.
+would change the same objects. The default has the fields that Kubernetes would set, because
+server-side apply removes rollingUpdate for the type Recreate only if an earlier manifest contained it.
 */}}
 {{- define "mqttbridge.strategy" -}}
 {{- if eq (include "mqttbridge.leaderElection" .) "true" -}}
-{{- with .Values.strategy }}{{ toYaml . }}{{ end -}}
+{{- toYaml (default (dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" "25%" "maxUnavailable" "25%")) .Values.strategy) -}}
 {{- else if and .Values.strategy (ne (toString .Values.strategy.type) "Recreate") -}}
 {{- fail "strategy.type is not Recreate, and leaderElection.enabled is false, so that an update runs two pods that change the same objects. Remove strategy, or set leaderElection.enabled to true." -}}
 {{- else -}}
