@@ -37,8 +37,8 @@ type Masker struct {
 	kept map[string]bool
 	// replacer masks the learned values in all their written forms. It is nil after a change.
 	replacer *strings.Replacer
-	// onlyLearns is true while the values are learned. The texts of objects are masked later, because each
-	// value changes the replacer.
+	// onlyLearns is true while the values are learned, and YAML returns nothing. The texts of objects are
+	// masked later, because each value changes the replacer.
 	onlyLearns bool
 }
 
@@ -107,17 +107,20 @@ func (m *Masker) learnParts(value string) {
 }
 
 // hideAll replaces all strings in a value.
-func (m *Masker) hideAll(value any) any {
+func (m *Masker) hideAll(value any) any { return eachText(value, m.hide) }
+
+// eachText replaces each string in the JSON form of a value by the result of change, and returns the value.
+func eachText(value any, change func(string) string) any {
 	switch value := value.(type) {
 	case string:
-		return m.hide(value)
+		return change(value)
 	case []any:
 		for i := range value {
-			value[i] = m.hideAll(value[i])
+			value[i] = eachText(value[i], change)
 		}
 	case map[string]any:
 		for key := range value {
-			value[key] = m.hideAll(value[key])
+			value[key] = eachText(value[key], change)
 		}
 	}
 	return value

@@ -27,31 +27,15 @@ func (m *Masker) YAML(text []byte) string {
 		return mask
 	}
 	m.Object(object)
-	if !m.onlyLearns {
-		m.texts(object) // before YAML breaks lines and escapes characters
+	if m.onlyLearns {
+		return ""
 	}
+	eachText(object, m.known().Replace) // before YAML breaks lines and escapes characters
 	out, err := yaml.Marshal(object)
 	if err != nil {
 		return mask
 	}
 	return string(out)
-}
-
-// texts removes secrets from all texts in a value, and returns it.
-func (m *Masker) texts(value any) any {
-	switch value := value.(type) {
-	case string:
-		return m.known().Replace(value)
-	case []any:
-		for i := range value {
-			value[i] = m.texts(value[i])
-		}
-	case map[string]any:
-		for key := range value {
-			value[key] = m.texts(value[key])
-		}
-	}
-	return value
 }
 
 // Marshal masks an object of the API, and returns it in YAML.
