@@ -145,10 +145,8 @@ func toJSON(data []byte) ([]byte, error) {
 	if err == nil {
 		return asJSON, nil
 	}
-	text := err.Error()
+	text := manifest.WithoutAlias(err).Error()
 	switch { // errors that contain a value, which may be a secret
-	case strings.Contains(text, "unknown anchor"):
-		return nil, errors.New("a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 	case strings.Contains(text, "cannot decode"):
 		return nil, errors.New("a value has a tag such as !!int that it does not fit; remove the tag, or write the value in quotes")
 	case strings.Contains(text, "map key"):

@@ -22,6 +22,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
+	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
 // Manifests converts the MQTTBridges in YAML documents, also those in lists. Other objects stay
@@ -37,10 +38,8 @@ func Manifests(in []byte, namespace string) (out []byte, notes []string, err err
 		var document yaml.Node
 		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
 			break
-		} else if err != nil && strings.Contains(err.Error(), "unknown anchor") { // the error contains the value, which may be a secret
-			return nil, nil, errors.New("reading YAML: a value begins with * and has no quotes, so YAML reads it as an alias; write the value in quotes")
 		} else if err != nil {
-			return nil, nil, fmt.Errorf("reading YAML: %w", err)
+			return nil, nil, fmt.Errorf("reading YAML: %w", manifest.WithoutAlias(err))
 		}
 		bridges := bridgesIn(&document)
 		if line := aliasIn(&document); line > 0 && len(bridges) > 0 {

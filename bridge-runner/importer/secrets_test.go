@@ -56,40 +56,37 @@ func TestImport_FaultNextToAPassword_MessagesContainNoPartOfIt(t *testing.T) {
 
 // Some services use a token as the user name, without a password.
 func TestImport_UserNameWithoutPassword_IsInTheSecretOnly(t *testing.T) {
-	result, err := Import([]byte("connection a\naddress broker.example\ntopic x/# out\nremote_username t0ken-of-plant\n"), "mosquitto", &draft.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := result.Bridges[0]
-	if got := b.Secrets["a-remote"]["username"]; got != "t0ken-of-plant" {
-		t.Errorf("the Secrets are %v", b.Secrets)
-	}
-	text, err := YAML(b, "f", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(string(text), "t0ken") || !strings.Contains(string(text), "name: a-remote") {
-		t.Errorf("the manifest has the token, or no reference to the Secret:\n%s", text)
-	}
+	isInSecretOnly(t, "mosquitto", "connection a\naddress broker.example\ntopic x/# out\nremote_username t0ken-of-plant\n",
+		"username", "t0ken-of-plant", "name: a-remote")
 }
 
 func TestImport_QueryOfAWebSocket_IsInTheSecretOnly(t *testing.T) {
-	result, err := Import([]byte(`<hivemq><mqtt-bridges><mqtt-bridge><id>a</id><remote-broker><host>broker.example</host>`+
+	isInSecretOnly(t, "hivemq-edge", `<hivemq><mqtt-bridges><mqtt-bridge><id>a</id><remote-broker><host>broker.example</host>`+
 		`<websocket><enabled>true</enabled><server-path>/mqtt?token=t0ken-of-plant</server-path></websocket></remote-broker>`+
 		`<forwarded-topics><forwarded-topic><filters><mqtt-topic-filter>x/#</mqtt-topic-filter></filters></forwarded-topic></forwarded-topics>`+
-		`</mqtt-bridge></mqtt-bridges></hivemq>`), "hivemq-edge", &draft.Options{})
+		`</mqtt-bridge></mqtt-bridges></hivemq>`,
+		"query", "token=t0ken-of-plant", `url: "ws://broker.example:1883/mqtt"`, "queryFrom:")
+}
+
+// isInSecretOnly imports a bridge, and checks that a Secret has the value under a key, and that the manifest
+// has the wanted texts and not the token.
+func isInSecretOnly(t *testing.T, from, file, key, value string, wanted ...string) {
+	t.Helper()
+	result, err := Import([]byte(file), from, &draft.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := result.Bridges[0]
-	if got := b.Secrets["a-remote"]["query"]; got != "token=t0ken-of-plant" {
+	if got := b.Secrets["a-remote"][key]; got != value {
 		t.Errorf("the Secrets are %v", b.Secrets)
 	}
 	text, err := YAML(b, "f", false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), "t0ken") || !strings.Contains(string(text), `url: "ws://broker.example:1883/mqtt"`) || !strings.Contains(string(text), "queryFrom:") {
-		t.Errorf("the manifest has the token, or no reference to the Secret:\n%s", text)
+	for _, want := range wanted {
+		if strings.Contains(string(text), "t0ken") || !strings.Contains(string(text), want) {
+			t.Errorf("the manifest has the token, or not %s:\n%s", want, text)
+		}
 	}
 }
