@@ -37,6 +37,7 @@ var others = map[string]string{
 	"image:\n  repository":                      "values of the chart, which test/install checks",
 	"image:\n  digest":                          "values of the chart, which test/install checks",
 	"podSpecExtra:\n  dnsPolicy":                "values of the chart, which test/install checks",
+	"# kustomization.yaml":                      "a kustomization, which test/install renders",
 	"healthCheckExprs:":                         "a part of a Flux Kustomization, which test/verdicts runs",
 	"resource.customizations.health.mqttbridge": "a part of the configuration of Argo CD, which test/verdicts runs",
 }
