@@ -79,16 +79,16 @@ func (b *Bundle) Write(out io.Writer, root string) error {
 // learned first, because each text and each object may repeat them.
 func (b *Bundle) masked() ([]text, error) {
 	m := NewMasker(b.names...)
-	files := make([]text, 0, len(b.objects)+len(b.texts)+1)
-	m.onlyLearns = true
-	for _, o := range b.objects {
-		if _, err := m.Marshal(o.value); err != nil {
+	masked := make([]map[string]any, len(b.objects))
+	for i, o := range b.objects {
+		var err error
+		if masked[i], err = m.Masked(o.value); err != nil {
 			return nil, fmt.Errorf("%s: %w", o.path, err)
 		}
 	}
-	m.onlyLearns = false
-	for _, o := range b.objects {
-		content, err := m.Marshal(o.value)
+	files := make([]text, 0, len(b.objects)+len(b.texts)+1)
+	for i, o := range b.objects {
+		content, err := m.YAML(masked[i])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o.path, err)
 		}

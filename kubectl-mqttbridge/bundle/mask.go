@@ -17,11 +17,14 @@ package bundle
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -37,9 +40,6 @@ type Masker struct {
 	kept map[string]bool
 	// replacer masks the learned values in all their written forms. It is nil after a change.
 	replacer *strings.Replacer
-	// onlyLearns is true while the values are learned, and YAML returns nothing. The texts of objects are
-	// masked later, because each value changes the replacer.
-	onlyLearns bool
 }
 
 // NewMasker returns a masker that keeps names in texts.
@@ -122,12 +122,41 @@ func eachText(value any, change func(string) string) any {
 		for key := range value {
 			value[key] = eachText(value[key], change)
 		}
+	case embedded:
+		eachText(map[string]any(value), change)
 	}
 	return value
 }
 
+// embedded is the manifest of a bridge that another object has as a text. It becomes a text again when all values are
+// learned, because YAML breaks lines and escapes characters.
+type embedded map[string]any
+
+// MarshalJSON returns the manifest as a text in YAML.
+func (e embedded) MarshalJSON() ([]byte, error) {
+	text, err := yaml.Marshal(map[string]any(e))
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(string(text))
+}
+
 // ourContainers are the containers whose command and arguments this project writes.
 var ourContainers = []string{"bridge-runner", "manager"}
+
+// Masked returns an object of the API in its JSON form, without secrets.
+func (m *Masker) Masked(object any) (map[string]any, error) {
+	data, err := json.Marshal(object)
+	if err != nil {
+		return nil, err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return nil, err
+	}
+	m.Object(fields)
+	return fields, nil
+}
 
 // Object removes secrets from an object in its JSON form, in place.
 func (m *Masker) Object(object map[string]any) {
@@ -199,8 +228,8 @@ func (m *Masker) keyed(value any) {
 		})
 		switch {
 		case strings.HasSuffix(key, "/last-applied-configuration"):
-			manifest, _ := values[key].(string)
-			m.YAML([]byte(manifest)) // to learn its values; the bundle has the present manifest
+			text, _ := values[key].(string)
+			m.manifest(text) // to learn its values; the bundle has the present manifest
 			values[key] = mask
 		case !known:
 			values[key] = m.hideAll(values[key])
@@ -212,13 +241,21 @@ func (m *Masker) keyed(value any) {
 func (m *Masker) data(value any) {
 	values, _ := value.(map[string]any)
 	for key, text := range values {
-		manifest, isText := text.(string)
-		if key != v1alpha1.ManifestKey || !isText {
-			values[key] = mask
-			continue
+		values[key] = mask
+		if text, ok := text.(string); ok && key == v1alpha1.ManifestKey {
+			values[key] = m.manifest(text)
 		}
-		values[key] = m.YAML([]byte(manifest))
 	}
+}
+
+// manifest masks a manifest in YAML. A text that is no object is masked as a whole.
+func (m *Masker) manifest(text string) any {
+	var object map[string]any
+	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+		return mask
+	}
+	m.Object(object)
+	return embedded(object)
 }
 
 // url masks the secret parts of a URL, and learns them. A text that is no URL remains.

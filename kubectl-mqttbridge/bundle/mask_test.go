@@ -163,6 +163,20 @@ var places = map[string]string{
 	"several lines":           `spec: {runner: {env: [{name: A, value: "first\nSECRET\nlast"}]}}`,
 }
 
+func maskedYAML(t *testing.T, m *Masker, text string) string {
+	t.Helper()
+	var object map[string]any
+	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+		t.Fatal(err)
+	}
+	m.Object(object)
+	out, err := m.YAML(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func TestMasker_SecretInAnObject_IsRemovedAndLearned(t *testing.T) {
 	for place, text := range places {
 		const secret = "s3cr3t/+&\"value"
@@ -180,8 +194,8 @@ func TestMasker_SecretInAnObject_IsRemovedAndLearned(t *testing.T) {
 		}
 		withSecret := strings.ReplaceAll(string(data), "PLACEHOLDER", strings.Trim(string(quoted), `"`))
 		m := NewMasker()
-		got := m.YAML([]byte(withSecret))
-		if strings.Contains(got, "s3cr3t") || got == mask {
+		got := maskedYAML(t, m, withSecret)
+		if strings.Contains(got, "s3cr3t") {
 			t.Errorf("%s: the secret remains:\n%s", place, got)
 		}
 		if strings.Contains(place, "data") || strings.Contains(place, "managed") || strings.Contains(place, "broken") || strings.Contains(place, "command") || strings.Contains(place, "webhook") {
@@ -301,7 +315,7 @@ func TestMasker_PasswordWithBracketsInAURL_IsRemoved(t *testing.T) {
 // The hash of a spec without its secret permits to try out short secrets.
 func TestMasker_HashesOfValues_AreRemoved(t *testing.T) {
 	m := NewMasker()
-	got := m.YAML([]byte(`{metadata: {annotations: {mqttbridge.io/pod-spec-hash: 0123456789abcdef, mqttbridge.io/template-hash: 1123456789abcdef, mqttbridge.io/spec-hash: 2123456789abcdef}}}`))
+	got := maskedYAML(t, m, `{metadata: {annotations: {mqttbridge.io/pod-spec-hash: 0123456789abcdef, mqttbridge.io/template-hash: 1123456789abcdef, mqttbridge.io/spec-hash: 2123456789abcdef}}}`)
 	if strings.Contains(got, "123456789abcdef") || strings.Contains(m.Text("template 1123456789abcdef"), "1123456789abcdef") {
 		t.Errorf("the bundle has a hash:\n%s", got)
 	}

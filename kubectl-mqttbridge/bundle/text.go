@@ -19,32 +19,11 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// YAML masks an object in YAML, and returns it in YAML. A text that is no object is masked as a
-// whole.
-func (m *Masker) YAML(text []byte) string {
-	var object map[string]any
-	if err := yaml.Unmarshal(text, &object); err != nil {
-		return mask
-	}
-	m.Object(object)
-	if m.onlyLearns {
-		return ""
-	}
+// YAML returns a masked object in YAML, without the values that the masker has learned since it was masked.
+func (m *Masker) YAML(object map[string]any) (string, error) {
 	eachText(object, m.known().Replace) // before YAML breaks lines and escapes characters
 	out, err := yaml.Marshal(object)
-	if err != nil {
-		return mask
-	}
-	return string(out)
-}
-
-// Marshal masks an object of the API, and returns it in YAML.
-func (m *Masker) Marshal(object any) (string, error) {
-	data, err := json.Marshal(object)
-	if err != nil {
-		return "", err
-	}
-	return m.YAML(data), nil
+	return string(out), err
 }
 
 var (
