@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // YAML returns the manifest of a bridge, with the findings as comments, and, if secrets is true, its
@@ -54,7 +55,7 @@ const commentWidth = 100
 // comment writes a comment.
 func comment(out *bytes.Buffer, text string) {
 	width := 0
-	for word := range strings.FieldsSeq(draft.Printable(text)) {
+	for word := range strings.FieldsSeq(printable.Text(text)) {
 		if width > 0 && width+1+len(word) > commentWidth {
 			out.WriteString("\n#  ")
 			width = 3

@@ -12,13 +12,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/tree"
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // Kind is the kind of a finding.
@@ -58,18 +58,7 @@ func (f Finding) String() string {
 	if f.Key != "" {
 		parts = append(parts, f.Key)
 	}
-	return Printable(strings.Join(append(parts, f.Kind.String(), f.Text), ": "))
-}
-
-// Printable replaces the characters in a text that are invisible, apart from the space. A configuration may contain
-// characters that control a terminal, begin a line, or change the direction of the text.
-func Printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, text)
+	return printable.Text(strings.Join(append(parts, f.Kind.String(), f.Text), ": "))
 }
 
 // Options control an import.

@@ -138,7 +138,7 @@ func TestShellWord_SpecialCharacters_AreQuoted(t *testing.T) {
 
 func TestFinding_ControlCharacters_AreReplaced(t *testing.T) {
 	f := Finding{Kind: LeftOut, Line: 3, Key: "a\x1b[31m", Text: "b\x00c\x07"}
-	if got, want := f.String(), "line 3: a\uFFFD[31m: left out: b\uFFFDc\uFFFD"; got != want {
+	if got, want := f.String(), `line 3: a\x1b[31m: left out: b\x00c\a`; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -114,21 +114,8 @@ func (i importer) forwards(r *draft.Reader) {
 			i.addRule(true, item.Line, r.Key("forwards"), v1alpha1.Rule{Filter: item.Text, QoS: ptr.To[int32](2)})
 			continue
 		}
-		t := i.Reader(r.Key("forwards"), item)
-		if t.LeaveOutside("local_topic", "remote_topic", "topic", "prefix", "suffix", "qos") {
-			continue
-		}
-		filter, ok := t.Text("local_topic")
-		if !ok {
-			filter, ok = t.Text("topic")
-		}
-		target, hasTarget := t.Text("remote_topic")
-		switch {
-		case !ok || filter == "":
-			i.LeftOut(item.Line, r.Key("forwards"), "the entry has no local_topic, so NanoMQ ignores it")
-			continue
-		case !hasTarget && !t.Has("topic"):
-			i.LeftOut(item.Line, r.Key("forwards"), `the entry has no remote_topic, so NanoMQ ignores it; write remote_topic = "" to forward %s under the same topics, and import again`, filter)
+		t, filter, target := i.entry(r, item, "forwards", "local_topic", "remote_topic", "forward")
+		if t == nil {
 			continue
 		}
 		rule := v1alpha1.Rule{Filter: filter, QoS: ptr.To[int32](2)}
@@ -150,21 +137,8 @@ func (i importer) subscriptions(r *draft.Reader) {
 			i.addRule(false, item.Line, r.Key("subscription"), v1alpha1.Rule{Filter: item.Text})
 			continue
 		}
-		t := i.Reader(r.Key("subscription"), item)
-		if t.LeaveOutside("local_topic", "remote_topic", "topic", "prefix", "suffix", "qos") {
-			continue
-		}
-		filter, ok := t.Text("remote_topic")
-		if !ok {
-			filter, ok = t.Text("topic")
-		}
-		target, hasTarget := t.Text("local_topic")
-		switch {
-		case !ok || filter == "":
-			i.LeftOut(item.Line, r.Key("subscription"), "the entry has no remote_topic, so NanoMQ ignores it")
-			continue
-		case !hasTarget && !t.Has("topic"):
-			i.LeftOut(item.Line, r.Key("subscription"), `the entry has no local_topic, so NanoMQ ignores it; write local_topic = "" to receive %s under the same topics, and import again`, filter)
+		t, filter, target := i.entry(r, item, "subscription", "remote_topic", "local_topic", "receive")
+		if t == nil {
 			continue
 		}
 		rule := v1alpha1.Rule{Filter: filter, QoS: ptr.To[int32](0)}
@@ -177,6 +151,29 @@ func (i importer) subscriptions(r *draft.Reader) {
 		i.subscribeOptions(t, &rule)
 		i.rule(t, false, rule, target, "local_topic", "remote_topic")
 	}
+}
+
+// entry returns a reader of an entry of a list, with its topics on the sides that messages come from and go to. verb
+// is what NanoMQ does with the messages. The reader is nil if NanoMQ ignores the entry.
+func (i importer) entry(r *draft.Reader, item *tree.Value, list, from, to, verb string) (t *draft.Reader, filter, target string) {
+	t = i.Reader(r.Key(list), item)
+	if t.LeaveOutside("local_topic", "remote_topic", "topic", "prefix", "suffix", "qos") {
+		return nil, "", ""
+	}
+	filter, ok := t.Text(from)
+	if !ok {
+		filter, ok = t.Text("topic")
+	}
+	target, hasTarget := t.Text(to)
+	switch {
+	case !ok || filter == "":
+		i.LeftOut(item.Line, r.Key(list), "the entry has no %s, so NanoMQ ignores it", from)
+		return nil, "", ""
+	case !hasTarget && !t.Has("topic"):
+		i.LeftOut(item.Line, r.Key(list), `the entry has no %[1]s, so NanoMQ ignores it; write %[1]s = "" to %[2]s %[3]s under the same topics, and import again`, to, verb, filter)
+		return nil, "", ""
+	}
+	return t, filter, target
 }
 
 // subscribeOptions reads the options of a subscription with MQTT 5.
