@@ -82,7 +82,7 @@ var deployers = []string{"kustomize-controller", "helm-controller", "argocd-cont
 func (p *program) warn(b *v1alpha1.MQTTBridge) {
 	for i := range b.ManagedFields {
 		if manager := b.ManagedFields[i].Manager; slices.Contains(deployers, manager) {
-			_, _ = fmt.Fprintf(p.ErrOut, "note: %s applies the manifest of %s/%s and may undo the change; make the change in its source, too\n", manager, b.Namespace, b.Name)
+			p.tell("note: %s applies the manifest of %s/%s and may undo the change; make the change in its source, too", manager, b.Namespace, b.Name)
 			return
 		}
 	}

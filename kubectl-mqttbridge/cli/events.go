@@ -103,7 +103,7 @@ func (e *eventsCommand) follow(ctx context.Context, client *cluster.Client, name
 			return err
 		case err != nil:
 			if !reported {
-				_, _ = fmt.Fprintf(e.ErrOut, "note: no new events are shown until the API server answers again: %v\n", err)
+				e.tell("note: no new events are shown until the API server answers again: %v", err)
 			}
 			reported = true
 		default:

@@ -28,6 +28,22 @@ func TestStatus_ClusterWithoutTheAPI_SaysHowToInstallIt(t *testing.T) {
 	plugin(t, "status", "--kubeconfig", "missing").want(t, failed, "missing")
 }
 
+// Webhooks choose the words of a refusal.
+func TestCommands_AnswerThatControlsATerminal_IsEscaped(t *testing.T) {
+	hostile := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "message": "no\u001b[2J\u202e\nfor you", "code": 403}`)
+	}))
+	defer hostile.Close()
+	for _, command := range []string{"status b", "suspend b", "logs b", "events", "report --output=-", "check b"} {
+		r := plugin(t, append(strings.Fields(command), "-n", "plant", "--server", hostile.URL)...)
+		if strings.ContainsAny(r.out+r.err, "\x1b\u202e") || !strings.Contains(r.err, `\x1b[2J\u202e`+"\nfor you") {
+			t.Errorf("%s: the output %q does not have the answer with escapes", command, r.out+r.err)
+		}
+	}
+}
+
 // switch, suspend and the other commands with a NAME read the bridge first.
 func TestCommandsWithName_ClusterWithoutTheAPI_SayHowToInstallIt(t *testing.T) {
 	empty := httptest.NewServer(http.NotFoundHandler())

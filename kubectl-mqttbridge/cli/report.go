@@ -93,7 +93,7 @@ func (r *reportCommand) run(ctx context.Context, names []string) error {
 		return err
 	}
 	for _, problem := range collected.Problems() {
-		_, _ = fmt.Fprintln(r.ErrOut, "missing:", problem)
+		r.tell("missing: %s", problem)
 	}
 	root := "mqttbridge-report-" + now.UTC().Format("20060102T150405Z")
 	if r.output == "-" {

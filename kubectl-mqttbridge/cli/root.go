@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -20,6 +21,7 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/command"
 	"github.com/mqttbridge/mqttbridge-operator/internal/buildinfo"
 	"github.com/mqttbridge/mqttbridge-operator/internal/count"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 	"github.com/mqttbridge/mqttbridge-operator/kubectl-mqttbridge/cluster"
 )
 
@@ -96,13 +98,13 @@ func (p *program) run(ctx context.Context, args []string) int {
 		status = &statusError{failed, err}
 	}
 	if status.err != nil {
-		_, _ = fmt.Fprintf(p.ErrOut, "%s: %v\n", name, err)
+		p.tell("%s: %v", name, err)
 		if right := (*cluster.MissingRight)(nil); errors.As(err, &right) {
-			_, _ = fmt.Fprintf(p.ErrOut, "The API server answers: %v\n", right.Unwrap())
+			p.tell("The API server answers: %v", right.Unwrap())
 		}
 	}
 	if status.status == usage && status.err != nil {
-		_, _ = fmt.Fprintf(p.ErrOut, "Run `%s --help`, or --help after the name of a command.\n", name)
+		p.tell("Run `%s --help`, or --help after the name of a command.", name)
 	}
 	return status.status
 }
@@ -199,3 +201,10 @@ func (p *program) terminal() (width, height int, ok bool) {
 }
 
 func (p *program) print(format string, args ...any) { _, _ = fmt.Fprintf(p.Out, format+"\n", args...) }
+
+// tell writes an error or a note. The API server and its webhooks choose a part of the words.
+func (p *program) tell(format string, args ...any) {
+	for line := range strings.SplitSeq(fmt.Sprintf(format, args...), "\n") {
+		_, _ = fmt.Fprintln(p.ErrOut, printable.Text(line))
+	}
+}

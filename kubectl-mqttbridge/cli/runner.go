@@ -157,7 +157,7 @@ func (p *program) explained(ctx context.Context, file, bridge string, topics []s
 	}
 	for i := range bridges {
 		if slices.Contains(topics, bridges[i].Name) {
-			_, _ = fmt.Fprintf(p.ErrOut, "note: %[1]s is also the name of a bridge, and is explained as a topic; to explain the topics for this bridge only, use --bridge %[1]s\n", bridges[i].Name)
+			p.tell("note: %[1]s is also the name of a bridge, and is explained as a topic; to explain the topics for this bridge only, use --bridge %[1]s", bridges[i].Name)
 		}
 	}
 	return manifests(bridges)

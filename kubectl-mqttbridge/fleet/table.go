@@ -9,13 +9,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/internal/count"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // Style controls how a view is written.
@@ -122,18 +122,11 @@ func cut(text string, width int) string {
 	return string([]rune(text)[:width-len(mark)]) + mark
 }
 
-// clean replaces characters that control a terminal. Servers write a part of the messages.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' || r == '\t' {
-			return ' '
-		}
-		if !unicode.IsPrint(r) || r == utf8.RuneError { // also a character that changes the direction of the text
-			return '?'
-		}
-		return r
-	}, text)
-}
+var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ")
+
+// clean returns a text in one line, with escapes in place of characters that control a terminal. Servers write a part
+// of the messages.
+func clean(text string) string { return printable.Text(breaks.Replace(text)) }
 
 // WriteTable writes a line for each bridge.
 func (v *View) WriteTable(out io.Writer, style Style) {
