@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/importer/draft"
@@ -62,6 +64,9 @@ func (c *Import) Problem(sources []string) string {
 	}
 	if c.overwrite && c.output == standardOutput && c.secrets == "" {
 		return "--overwrite needs -o DIR or --secrets DIR; the standard output replaces no file"
+	}
+	if problems := validation.IsDNS1123Label(c.Namespace); c.Namespace != "" && len(problems) > 0 {
+		return fmt.Sprintf("the value %q of --namespace is not the name of a namespace: %s", c.Namespace, problems[0])
 	}
 	if c.local == "" {
 		return ""

@@ -290,6 +290,7 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		"output no dir":    {[]string{"../importer/testdata/mosquitto/minimal.conf", "-o", file}, Failed, "creating a directory"},
 		"no scheme":        {[]string{"--local", "localhost:1883", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "localhost:1883" of --local is not the URL of a server: a server's URL must start with mqtt://`},
 		"login in --local": {[]string{"--local", "mqtt://plant:pass@localhost", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "mqtt://...@localhost" of --local is not the URL of a server: a server's URL must not contain a user name`},
+		"namespace":        {[]string{"--namespace", "Plant_1", "../importer/testdata/mosquitto/minimal.conf"}, Usage, `the value "Plant_1" of --namespace is not the name of a namespace: a lowercase RFC 1123 label must consist of`},
 		"overwrite":        {[]string{"--overwrite", "../importer/testdata/mosquitto/minimal.conf"}, Usage, "--overwrite needs -o DIR or --secrets DIR"},
 		"several faults":   {[]string{"../importer/testdata/nanomq/fault-qos.conf"}, Failed, "fault-qos.conf: line 4, column 64"},
 	} {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -54,19 +55,34 @@ func Validate(b *v1alpha1.MQTTBridge) field.ErrorList {
 	if b.Kind != "MQTTBridge" {
 		errs = append(errs, field.NotSupported(field.NewPath("kind"), b.Kind, []string{"MQTTBridge"}))
 	}
-	name := field.NewPath("metadata", "name")
-	switch {
-	case b.Name == "":
-		errs = append(errs, field.Required(name, "a bridge needs a name; set metadata.name"))
-	case len(b.Name) > maxName:
-		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
-	}
+	errs = append(errs, validateMetadata(b, field.NewPath("metadata"))...)
 	errs = append(errs, validateSpec(&b.Spec, field.NewPath("spec"))...)
 	errs = append(errs, validateOwnClaim(b)...)
 	if len(errs) == 0 {
 		errs = append(errs, validateSameServer(b, field.NewPath("spec"))...)
 	}
 	return append(errs, validateClientIDs(&b.WithDefaults().Spec, b.Namespace, field.NewPath("spec"))...)
+}
+
+// validateMetadata refuses names that the API server refuses for every object, with its messages.
+func validateMetadata(b *v1alpha1.MQTTBridge, path *field.Path) (errs field.ErrorList) {
+	name, namespace := path.Child("name"), path.Child("namespace")
+	switch {
+	case b.Name == "":
+		errs = append(errs, field.Required(name, "a bridge needs a name; set metadata.name"))
+	case len(b.Name) > maxName:
+		errs = append(errs, field.Invalid(name, b.Name, "name must be at most 52 characters, because the names of the bridge's Deployment and pods are made from it; choose a shorter name"))
+	default:
+		for _, problem := range validation.IsDNS1123Subdomain(b.Name) {
+			errs = append(errs, field.Invalid(name, b.Name, problem))
+		}
+	}
+	if b.Namespace != "" {
+		for _, problem := range validation.IsDNS1123Label(b.Namespace) {
+			errs = append(errs, field.Invalid(namespace, b.Namespace, problem))
+		}
+	}
+	return errs
 }
 
 func validateSpec(s *v1alpha1.MQTTBridgeSpec, path *field.Path) field.ErrorList {
