@@ -14,8 +14,8 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/internal/manifest"
 )
 
-// unknownField is the message for a field that the API does not have.
-const unknownField = "the API has no such field; correct its name or remove it (bridge-runner convert corrects the names of earlier releases)"
+// noSuchField begins the message for a field that the API does not have. The remedy follows.
+const noSuchField = "the API has no such field; "
 
 // Check returns the manifest that [Load] would return, or all errors for which it would refuse the
 // manifest. As on the API server, a value of a wrong type hides the errors that depend on values. err
@@ -75,7 +75,7 @@ func unknownIn(value any, t reflect.Type, path *field.Path) field.ErrorList {
 				errs = append(errs, unknownIn(object[key], child, path.Child(key))...)
 				continue
 			}
-			errs = append(errs, field.Forbidden(path.Child(key), unknownField))
+			errs = append(errs, field.Forbidden(path.Child(key), noSuchField+remedyFor(key, t, path)))
 		}
 	}
 	return errs
@@ -93,6 +93,9 @@ func asList(value any) []any {
 
 // childType returns the type of a field of a struct, or nil if there is none of the name.
 func childType(t reflect.Type, name string) reflect.Type {
+	if name == "" {
+		return nil
+	}
 	for i := range t.NumField() {
 		switch f := t.Field(i); {
 		case fieldName(f) == name:

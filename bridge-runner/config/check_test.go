@@ -96,6 +96,15 @@ func TestCheck_NotYAML_ErrorNamesLine(t *testing.T) {
 	}
 }
 
+func TestCheck_TabOrReservedCharacter_ErrorNamesRemedy(t *testing.T) {
+	for _, text := range []string{"a:\n\tb: c\n", "a: b\nc: @d\n", "a: b\nc: `d`\n"} {
+		_, _, err := Check([]byte(text))
+		if err == nil || !strings.HasPrefix(err.Error(), "yaml: line 2: ") || !strings.HasSuffix(err.Error(), "; indent with spaces and not with tabs, and write a value that begins with @, % or ` in quotes") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
 	for _, c := range []struct {
 		text string

@@ -97,12 +97,21 @@ func TestLoad_BridgeBesideOtherObjects_IsRead(t *testing.T) {
 	}
 }
 
+func TestLoad_Directory_NamesTheFlagForDirectories(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Load(dir); err == nil || !strings.HasPrefix(err.Error(), "the manifest "+dir+" is a directory; ") || !strings.Contains(err.Error(), "--bridges DIRECTORY") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLoad_InvalidManifest_NamesFieldValueAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, old, new, want string }{
 		{"unknown field", "localToRemote:", "forward:", `unknown field "spec.forward"`},
 		{"kind", "MQTTBridge", "Bridge", "kind: Unsupported value: \"Bridge\""},
 		{"no name", "name: b, ", "", "metadata.name: Required"},
 		{"long name", "name: b,", "name: " + strings.Repeat("b", 53) + ",", "choose a shorter name"},
+		{"upper-case name", "name: b,", "name: Plant_1,", `metadata.name: Invalid value: "Plant_1": a lowercase RFC 1123 subdomain must consist of`},
+		{"upper-case namespace", "namespace: plant", "namespace: Plant", `metadata.namespace: Invalid value: "Plant": a lowercase RFC 1123 label must consist of`},
 		{"no rules", `localToRemote: [{filter: "a/#"}]`, "", "at least one entry in localToRemote"},
 		{"scheme", "mqtt://remote", "http://remote", `spec.remote.primary.url: Invalid value: "http://remote:1883": a server's URL must start with`},
 		{"port", "remote:1883", "remote:99999", "from 1 to 65535"},

@@ -54,6 +54,9 @@ func (d *Directory) Scan() (changed, removed []string, err error) {
 	d.skipped = 0
 	entries, err := os.ReadDir(d.path) // in alphabetical order
 	if err != nil {
+		if info, statErr := os.Stat(d.path); statErr == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is a file; name its directory, or use --bridge FILE for one bridge", d.path)
+		}
 		return nil, nil, fmt.Errorf("reading the directory of --bridges: %w", err)
 	}
 	found := make(map[string]bool, len(entries))

@@ -130,6 +130,14 @@ func TestDirectory_MountedConfigMap_ReportsChangesThroughLinks(t *testing.T) {
 	}
 }
 
+func TestDirectory_File_NamesTheFlagForFiles(t *testing.T) {
+	path := write(t, t.TempDir(), "a.yaml", minimal)
+	want := "reading the directory of --bridges: " + path + " is a file; name its directory, or use --bridge FILE for one bridge"
+	if _, _, err := NewDirectory(path).Scan(); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
 func TestDirectory_Unreadable_ChangesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "bridges")
 	if err := os.Mkdir(dir, 0o700); err != nil {

@@ -137,15 +137,29 @@ func (d *Document) LineOf(path string) int {
 	}
 	node := root.Content[0]
 	line := node.Line
-	for _, step := range stepsOf(path) {
-		key, value := childOf(node, step)
+	for steps := stepsOf(path); len(steps) > 0; {
+		key, value, used := descend(node, steps)
 		if value == nil {
 			break
 		}
-		line, node = key.Line, value
+		line, node, steps = key.Line, value, steps[used:]
 	}
 	return line
 }
+
+// descend returns the value of the first steps, and the node that shows its line. It is the value of one step, or of a
+// key that contains dots. used is the number of steps of the key.
+func descend(n *yaml.Node, steps []string) (key, value *yaml.Node, used int) {
+	for used = 1; used <= min(len(steps), maxKeySteps); used++ {
+		if key, value = childOf(n, strings.Join(steps[:used], ".")); value != nil {
+			return key, value, used
+		}
+	}
+	return nil, nil, 0
+}
+
+// maxKeySteps is the largest number of parts, separated by dots, of a key whose line is found.
+const maxKeySteps = 16
 
 // stepsOf splits the path of a field, such as spec.remoteToLocal[0].filter, into names and indexes.
 func stepsOf(path string) []string {

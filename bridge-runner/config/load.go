@@ -14,6 +14,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -79,6 +80,9 @@ func readManifest(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("the manifest %s is a directory; name a file with one MQTTBridge, or use --bridges DIRECTORY for all files of the directory", path)
 	}
 	if info.Size() > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest %s has %d bytes, which is more than the limit of %d bytes; the file must contain one MQTTBridge manifest", path, info.Size(), maxManifestBytes)
@@ -151,6 +155,8 @@ func toJSON(data []byte) ([]byte, error) {
 		return nil, errors.New("a value has a tag such as !!int that it does not fit; remove the tag, or write the value in quotes")
 	case strings.Contains(text, "map key"):
 		return nil, errors.New("the key of a field is no text; if a value begins with { or [, write the value in quotes")
+	case strings.Contains(text, "cannot start any token"):
+		text += "; indent with spaces and not with tabs, and write a value that begins with @, % or ` in quotes"
 	}
 	return nil, errors.New(strings.NewReplacer(":\n  ", ": ", "\n  ", "; ").Replace(text)) // several errors are several lines
 }
@@ -180,16 +186,29 @@ func decode(asJSON []byte, head *head) (*Manifest, error) {
 	if ofOperator {
 		ignored, unknown = pathsOf(unknown), nil
 	}
-	for i := range unknown {
-		unknown[i] = fmt.Errorf("%w; correct its name or remove it", unknown[i])
-	}
-	if err := errors.Join(append(unknown, err)...); err != nil {
+	if err := errors.Join(append(withRemedies(unknown, asJSON), err)...); err != nil {
 		return nil, err
 	}
 	if err := manifest.Validate(bridge).ToAggregate(); err != nil {
 		return nil, err
 	}
 	return &Manifest{MQTTBridge: bridge.WithDefaults(), Ignored: ignored}, nil
+}
+
+// withRemedies adds the remedies to the errors of json.UnmarshalStrict about unknown fields.
+func withRemedies(unknown []error, asJSON []byte) []error {
+	if len(unknown) == 0 {
+		return nil
+	}
+	remedies := map[string]string{}
+	for _, problem := range unknownFields(asJSON) {
+		remedies[problem.Field] = strings.TrimPrefix(problem.Detail, noSuchField)
+	}
+	out := make([]error, len(unknown))
+	for i, path := range pathsOf(unknown) {
+		out[i] = fmt.Errorf("%w; %s", unknown[i], cmp.Or(remedies[path], generalRemedy))
+	}
+	return out
 }
 
 // pathsOf returns the paths of the unknown fields that the errors of json.UnmarshalStrict name.
