@@ -325,13 +325,13 @@ install: manifests ## Install the CRD into the current cluster.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply --server-side --force-conflicts -f -
 
 .PHONY: uninstall
-uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their pods and volumes; otherwise it is refused while bridges exist.
+uninstall: ## Remove the CRD. FORCE_CRD=1 also deletes all bridges, with their pods, and the volumes of bridges with retainPolicy Delete; otherwise it is refused while bridges exist.
 	@crd="$$($(KUBECTL) get crd mqttbridges.mqttbridge.io --ignore-not-found --output=name)"; \
 	if [ -n "$$crd" ] && [ "$(FORCE_CRD)" != 1 ]; then \
 	  bridges="$$($(KUBECTL) get mqttbridges --all-namespaces --no-headers)"; \
 	  if [ -n "$$bridges" ]; then \
 	    echo "$$bridges"; \
-	    echo "Refused: the CRD would be removed with these bridges, their pods, and their volumes with the backlog. Delete the bridges first, or set FORCE_CRD=1."; \
+	    echo "Refused: the CRD would be removed with these bridges and their pods, and the volumes of bridges with retainPolicy Delete would be deleted with their backlogs. Delete the bridges first, or set FORCE_CRD=1."; \
 	    exit 1; \
 	  fi; \
 	fi
