@@ -74,7 +74,7 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	object, ok := value.(map[string]any)
 	if !ok {
-		remedy := "must be an object with fields, such as " + fieldName(t.Field(0))
+		remedy := "must be an object with fields, such as " + exampleField(t)
 		if _, list := value.([]any); list {
 			remedy = "must be an object; remove the '- ' before its fields"
 		}
@@ -92,6 +92,14 @@ func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// exampleField returns the name of a field that an object needs: its URL if it has one, or else its first field.
+func exampleField(t reflect.Type) string {
+	if childType(t, "url") != nil {
+		return "url"
+	}
+	return fieldName(t.Field(0))
 }
 
 // fieldName returns the name of a field in manifests. It is empty for a field without a

@@ -27,7 +27,7 @@ func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
 		{"too large", remote, `{primary: {url: "mqtt://remote"}, keepAliveSeconds: 99999999999}`, `spec.remote.keepAliveSeconds: Invalid value: 99999999999: is out of range`},
 		{"a boolean in quotes", remote, `{primary: {url: "mqtt://remote"}, cleanSession: "true"}`, `spec.remote.cleanSession: Invalid value: "a string": must be a boolean; write true or false without quotes`},
 		{"a number for a boolean", "localToRemote:", "suspend: 1\n  localToRemote:", `spec.suspend: Invalid value: 1: must be a boolean; write true or false without quotes`},
-		{"a server given as a URL", remote, `{primary: "mqtt://remote"}`, `spec.remote.primary: Invalid value: "a string": must be an object with fields, such as name`},
+		{"a server given as a URL", remote, `{primary: "mqtt://remote"}`, `spec.remote.primary: Invalid value: "a string": must be an object with fields, such as url`},
 		{"a server in a list", remote, `{primary: [{url: "mqtt://remote"}]}`, `spec.remote.primary: Invalid value: "a list": must be an object; remove the '- ' before its fields`},
 		{"backups that are not a list", remote, `{primary: {url: "mqtt://remote"}, backups: {url: "mqtt://b"}}`, `spec.remote.backups: Invalid value: "an object": must be a list; begin each of its items with '- '`},
 		{"rules that are a string", rules, `"a/#"`, `spec.localToRemote: Invalid value: "a string": must be a list; begin each of its items with '- '`},
