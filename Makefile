@@ -74,6 +74,7 @@ help: ## Show this help.
 manifests: ## Generate the CRD and the operator's role, and copy them into the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	go run ./hack/fold config/crd/bases/*.yaml
+	go run ./hack/bounds config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=mqttbridge-operator-manager paths=./controllers/... output:rbac:dir=config/rbac
 	mkdir -p $(CHART)/files
 	cp config/crd/bases/mqttbridge.io_mqttbridges.yaml $(CHART)/files/crd.yaml
