@@ -135,8 +135,9 @@ type Runner struct {
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 
-	// podAnnotations are added to the pod.
+	// podAnnotations are added to the pod. They cannot change its AppArmor profile.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('container.apparmor.security.beta.kubernetes.io/'))",reason=FieldValueInvalid,message="the pod keeps the AppArmor profile of the container runtime; remove the annotations with the prefix container.apparmor.security.beta.kubernetes.io/"
 	// +mapType=atomic
 	// +kubebuilder:validation:MaxProperties=32
 	PodAnnotations map[string]string `json:"podAnnotations,omitempty"`
@@ -230,9 +231,11 @@ type PodSecurityContext struct {
 	// +kubebuilder:validation:items:Maximum=2147483647
 	SupplementalGroups []int64 `json:"supplementalGroups,omitempty"`
 
-	// seLinuxOptions is the SELinux context of the pod. Default: the context that the
-	// container runtime assigns.
+	// seLinuxOptions is the SELinux context of the pod. The user and the role cannot be set, and
+	// the type must be a type of containers. Default: the context that the container runtime
+	// assigns.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="(!has(self.user) || self.user == '') && (!has(self.role) || self.role == '') && (!has(self.type) || self.type in ['', 'container_t', 'container_init_t', 'container_kvm_t', 'container_engine_t'])",reason=FieldValueInvalid,message="seLinuxOptions must set neither user nor role, and its type must be container_t, container_init_t, container_kvm_t or container_engine_t, as the Pod Security Standard baseline requires; change it, or remove it"
 	SELinuxOptions *corev1.SELinuxOptions `json:"seLinuxOptions,omitempty"`
 }
 

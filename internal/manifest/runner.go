@@ -6,9 +6,11 @@ package manifest
 import (
 	"math"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
@@ -56,6 +58,7 @@ func validateRunner(r *v1alpha1.Runner, path *field.Path) field.ErrorList {
 	errs = append(errs, tooMany(path.Child("hostAliases"), len(r.HostAliases), maxHostAliases)...)
 	errs = append(errs, validateDNS(r, path)...)
 	errs = append(errs, validateEnv(r.Env, path.Child("env"))...)
+	errs = append(errs, validateAnnotations(r.PodAnnotations, path.Child("podAnnotations"))...)
 	errs = append(errs, validateSecurityContext(r.PodSecurityContext, path.Child("podSecurityContext"))...)
 	return append(errs, validateExtraVolumes(r.ExtraVolumes, path.Child("extraVolumes"))...)
 }
@@ -94,6 +97,24 @@ func validateEnv(env []corev1.EnvVar, path *field.Path) field.ErrorList {
 	return errs
 }
 
+// appArmorPrefix is the prefix of the annotations that set the AppArmor profile of a container.
+const appArmorPrefix = "container.apparmor.security.beta.kubernetes.io/"
+
+// validateAnnotations refuses annotations by which the pod would no longer satisfy the Pod Security
+// Standard restricted.
+func validateAnnotations(annotations map[string]string, path *field.Path) field.ErrorList {
+	for key := range annotations {
+		if strings.HasPrefix(key, appArmorPrefix) {
+			return field.ErrorList{field.Invalid(path, "annotations", "the pod keeps the AppArmor profile of the container runtime; remove the annotations with the prefix container.apparmor.security.beta.kubernetes.io/")}
+		}
+	}
+	return nil
+}
+
+// containerTypes are the SELinux types that the Pod Security Standard baseline permits. The empty type
+// is the type that the container runtime assigns.
+var containerTypes = []string{"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+
 func validateSecurityContext(c *v1alpha1.PodSecurityContext, path *field.Path) field.ErrorList {
 	if c == nil {
 		return nil
@@ -101,6 +122,9 @@ func validateSecurityContext(c *v1alpha1.PodSecurityContext, path *field.Path) f
 	errs := inRange(path.Child("runAsUser"), c.RunAsUser, 1, math.MaxInt32)
 	errs = append(errs, inRange(path.Child("runAsGroup"), c.RunAsGroup, 1, math.MaxInt32)...)
 	errs = append(errs, inRange(path.Child("fsGroup"), c.FSGroup, 1, math.MaxInt32)...)
+	if o := ptr.Deref(c.SELinuxOptions, corev1.SELinuxOptions{}); o.User != "" || o.Role != "" || !slices.Contains(containerTypes, o.Type) {
+		errs = append(errs, field.Invalid(path.Child("seLinuxOptions"), o.Type, "seLinuxOptions must set neither user nor role, and its type must be container_t, container_init_t, container_kvm_t or container_engine_t, as the Pod Security Standard baseline requires; change it, or remove it"))
+	}
 	groups := path.Child("supplementalGroups")
 	errs = append(errs, tooMany(groups, len(c.SupplementalGroups), maxSupplementalGroups)...)
 	for i := range c.SupplementalGroups {
