@@ -19,7 +19,8 @@ type child interface {
 // build returns the wanted children of the bridge in the order in which they are applied.
 // The pod's dependencies come before the pod. The claim comes first, because it is the only
 // child that cannot accept every change: if the API server refuses it, no other child has
-// changed. build is pure.
+// changed. The objects that the Role names come before the Role: if one of them exists and
+// belongs to another program, the Role must not grant any right to it. build is pure.
 func build(b *v1alpha1.MQTTBridge, defaults podDefaults) ([]child, error) {
 	runner, err := deployment(b, defaults)
 	if err != nil {
@@ -45,9 +46,8 @@ func build(b *v1alpha1.MQTTBridge, defaults podDefaults) ([]child, error) {
 	if serviceAccountName(b) == childName(b.Name) {
 		children = append(children, serviceAccount(b))
 	}
-	children = append(children, role(b), roleBinding(b))
 	if b.Spec.HasStandby() {
 		children = append(children, lease(b), disruptionBudget(b))
 	}
-	return append(children, runner), nil
+	return append(children, role(b), roleBinding(b), runner), nil
 }

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -82,6 +83,25 @@ func TestTwoRunners_Created_HasLeaseBudgetAndRights(t *testing.T) {
 	apiserver.Eventually(t, "the rights of the runners", func(context.Context) (bool, error) {
 		return slices.Equal(rightsIn(t, clientOf(t, asRunner(b.Namespace, b.Name)), b.Namespace), want), nil //nolint:contextcheck // it uses the test's context
 	})
+}
+
+// The Lease of another program can have the name of a bridge's children. A tenant chooses the name of the
+// bridge, and can run pods with its ServiceAccount.
+func TestTwoRunners_LeaseOfAnotherProgram_RunnersGetNoRightToIt(t *testing.T) {
+	ns := namespace(t)
+	create(t, &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: childName("plant")},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: ptr.To("another program")},
+	})
+	b := twoRunners(ns)
+	create(t, b)
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
+	if message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message; !strings.Contains(message, "Lease plant-bridge exists and does not belong to this bridge") {
+		t.Errorf("Stalled says %q", message)
+	}
+	if rights := rightsIn(t, clientOf(t, asRunner(ns, "plant")), ns); len(rights) > 0 {
+		t.Errorf("the runners may %q", rights)
+	}
 }
 
 func TestTwoRunners_LeaseRenewed_StartsNoPassAndIsKept(t *testing.T) {
