@@ -11,9 +11,9 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -79,12 +79,11 @@ func (r *Reconciler) applyChanges(ctx context.Context, b *v1alpha1.MQTTBridge, p
 	}
 	for i := range changes {
 		c := &changes[i]
-		if err := r.apply(ctx, b, c); err != nil {
+		answer, err := r.apply(ctx, b, c)
+		if err != nil {
 			return wrote, err
 		}
-		if err := r.noteWritten(p, c); err != nil {
-			return wrote, err
-		}
+		r.noteWritten(p, c, answer)
 		wrote = wrote || c.rolled
 		if c.exists && c.kind == claimKind {
 			r.announceAdoption(b, c.existing.object)
@@ -130,28 +129,44 @@ func (r *Reconciler) changes(ctx context.Context, b *v1alpha1.MQTTBridge, p *pla
 	return out, nil
 }
 
-// noteWritten records that the cache may still hold the version of a child before a write.
-func (r *Reconciler) noteWritten(p *plan, c *change) error {
-	written, rolled, err := applyChanged(c.wanted, c.existing)
-	if err != nil {
-		return fmt.Errorf("applying %s %s: %w", c.kind, c.name, err)
-	}
+// noteWritten records that the cache may still hold the version of a child before a write. answer
+// is the answer of the API server, which has no fields for a new child.
+func (r *Reconciler) noteWritten(p *plan, c *change, answer *unstructured.Unstructured) {
+	written, rolled := c.applyChanged(answer)
 	c.written, c.replaced, c.rolled = written, "", rolled
 	if c.exists {
 		c.replaced = c.existing.object.GetResourceVersion()
 	} else {
 		p.createdAt = r.Now()
 	}
-	return nil
 }
 
-// apply applies a child.
-func (r *Reconciler) apply(ctx context.Context, b *v1alpha1.MQTTBridge, c *change) error {
+// apply applies a child, and returns the answer of the API server, which has no fields for a new
+// child.
+func (r *Reconciler) apply(ctx context.Context, b *v1alpha1.MQTTBridge, c *change) (*unstructured.Unstructured, error) {
 	log.FromContext(ctx).V(1).Info("applying child", "kind", c.kind, "child", c.name)
 	if !c.exists {
-		return c.applyError(r.createChild(ctx, b, c.wanted))
+		return &unstructured.Unstructured{}, c.applyError(r.createChild(ctx, b, c.wanted))
 	}
-	return c.applyError(r.Client.Apply(ctx, c.wanted, client.FieldOwner(FieldOwner), client.ForceOwnership))
+	answer, err := r.applyTo(ctx, c.existing.object.GetUID(), c.wanted)
+	return answer, c.applyError(err)
+}
+
+// applyTo applies a child to the object with a UID, and returns the answer of the API server. The
+// API server refuses it if another client has replaced the object since it was read: the other object
+// may belong to another program.
+func (r *Reconciler) applyTo(ctx context.Context, uid types.UID, c child, options ...client.ApplyOption) (*unstructured.Unstructured, error) {
+	u, err := copyChild(c)
+	if err != nil {
+		return nil, err
+	}
+	u.SetUID(uid)
+	options = append(options, client.FieldOwner(FieldOwner), client.ForceOwnership)
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
+	if ofOtherUID(err) { // another pass reads the other object
+		return u, waitError{err}
+	}
+	return u, err
 }
 
 // applyError adds the child to the error of an apply. It returns a *stallError if the API
@@ -180,23 +195,24 @@ const neverVersion = "1"
 // that fails if an object with its name exists. Only then is the object read. The options can
 // make it a dry run: c does not receive the API server's answer.
 func (r *Reconciler) createChild(ctx context.Context, b *v1alpha1.MQTTBridge, c child, options ...client.ApplyOption) error {
-	options = append(options, client.FieldOwner(FieldOwner), client.ForceOwnership)
 	u, err := copyChild(c)
 	if err != nil {
 		return err
 	}
 	u.SetResourceVersion(neverVersion)
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
-	if !apierrors.IsConflict(err) {
+	conflict := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), append(options, client.FieldOwner(FieldOwner), client.ForceOwnership)...)
+	if !apierrors.IsConflict(conflict) {
+		return conflict
+	}
+	uid, err := r.checkOwnership(ctx, b, identify(c))
+	if err != nil {
 		return err
 	}
-	if err := r.checkOwnership(ctx, b, identify(c)); err != nil {
-		return err
+	if uid == "" { // it has been deleted; another pass creates it
+		return conflict
 	}
-	if u, err = copyChild(c); err != nil {
-		return err
-	}
-	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), options...)
+	_, err = r.applyTo(ctx, uid, c, options...)
+	return err
 }
 
 // copyChild returns a copy of a child, into which the client can write the API server's answer.
@@ -213,24 +229,19 @@ func copyChild(c child) (*unstructured.Unstructured, error) {
 // equals the wanted one, but applying it again changes and rolls out nothing. A change of an
 // object that leaves its generation as it was, for example of a label, rolls out nothing,
 // either. A changed manifest rolls out nothing: status.runners[].generation shows when the runner
-// has applied it. Nor does a Lease, which its holder changes all the time. applied holds the API
-// server's answer.
-func applyChanged(applied child, existing liveChild) (changed, rolled bool, err error) {
-	old := existing.object
+// has applied it. Nor does a Lease, which its holder changes all the time.
+func (c *change) applyChanged(answer *unstructured.Unstructured) (changed, rolled bool) {
+	old := c.existing.object
 	if old == nil {
-		return true, true, nil
+		return true, true
 	}
-	answer, err := convert[metav1.PartialObjectMetadata](applied)
-	if err != nil {
-		return false, false, err
-	}
-	changed = answer.ResourceVersion != old.GetResourceVersion()
+	changed = answer.GetResourceVersion() != old.GetResourceVersion()
 	switch {
-	case answer.Generation > 0:
-		return changed, answer.Generation != old.GetGeneration(), nil
-	case identify(applied).kind == configMapKind, identify(applied).kind == leaseKind:
-		return changed, false, nil
+	case answer.GetGeneration() > 0:
+		return changed, answer.GetGeneration() != old.GetGeneration()
+	case c.kind == configMapKind, c.kind == leaseKind:
+		return changed, false
 	default:
-		return changed, changed, nil
+		return changed, changed
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -80,10 +81,11 @@ func (r *Reconciler) prune(ctx context.Context, obj client.Object) error {
 	return client.IgnoreNotFound(err)
 }
 
-// checkOwnership returns an error if an object with a child's name exists that the bridge
-// does not control, and that is not its retained claim. It reads from the API server, because
-// the cache holds only objects with the operator's labels.
-func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) error {
+// checkOwnership returns the UID of the object with a child's name, which is empty if there is no
+// such object. It returns an error if the bridge does not control the object, and the object is
+// not its retained claim. It reads from the API server, because the cache holds only objects with
+// the operator's labels.
+func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge, id identity) (types.UID, error) {
 	found := &metav1.PartialObjectMetadata{}
 	for _, kind := range childKinds {
 		if kind.gvk.Kind == id.kind {
@@ -92,19 +94,19 @@ func (r *Reconciler) checkOwnership(ctx context.Context, b *v1alpha1.MQTTBridge,
 	}
 	err := r.APIReader.Get(ctx, client.ObjectKey{Namespace: b.Namespace, Name: id.name}, found)
 	if apierrors.IsNotFound(err) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return fmt.Errorf("looking for %s %s: %w", id.kind, id.name, err)
+		return "", fmt.Errorf("looking for %s %s: %w", id.kind, id.name, err)
 	}
 	owner := metav1.GetControllerOf(found)
 	switch {
 	case owner != nil && owner.UID == b.UID, id.kind == claimKind && retained(b, found):
-		return nil
+		return found.UID, nil
 	case owner != nil && owner.Kind == bridgeKind && owner.Name == b.Name:
 		// It belonged to an earlier bridge of this name; the garbage collector deletes it.
-		return waitError{fmt.Errorf(msgLeftover, id.kind, id.name)}
+		return "", waitError{fmt.Errorf(msgLeftover, id.kind, id.name)}
 	default:
-		return &stallError{v1alpha1.ReasonApplyFailed, fmt.Errorf(msgNotOurs, id.kind, id.name)}
+		return "", &stallError{v1alpha1.ReasonApplyFailed, fmt.Errorf(msgNotOurs, id.kind, id.name)}
 	}
 }

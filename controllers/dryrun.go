@@ -31,9 +31,6 @@ func (r *Reconciler) dryRunChange(ctx context.Context, b *v1alpha1.MQTTBridge, c
 	if !c.exists {
 		return r.createChild(ctx, b, c.wanted, client.DryRunAll)
 	}
-	trial, err := copyChild(c.wanted)
-	if err != nil {
-		return err
-	}
-	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(trial), client.FieldOwner(FieldOwner), client.ForceOwnership, client.DryRunAll)
+	_, err := r.applyTo(ctx, c.existing.object.GetUID(), c.wanted, client.DryRunAll)
+	return err
 }

@@ -71,7 +71,7 @@ func (r *Reconciler) markActive(ctx context.Context, o *observation) error {
 		}
 		err := r.mark(ctx, p, p == active)
 		switch {
-		case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err): // the pod has been replaced
+		case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err), ofOtherUID(err): // the pod has been replaced
 			continue
 		case !refused(err):
 			return fmt.Errorf("marking runner pod %s: %w", p.Name, err)
