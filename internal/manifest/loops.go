@@ -31,9 +31,12 @@ type step struct {
 // maxNamedSteps is the largest number of steps that String names.
 const maxNamedSteps = 6
 
-// String names the rules of a loop, and the topics of a message that goes through it.
+// String names the rules of a loop, and the topics of a message that goes through it. If a bridge of
+// another namespace takes part, it describes neither that bridge nor the topics: the readers of the
+// message may not be permitted to read that bridge.
 func (l *Loop) String() string {
 	names := placeholders(l.steps[0].in)
+	hides := slices.ContainsFunc(l.steps, func(s step) bool { return s.route.hidden })
 	var b strings.Builder
 	for i, s := range l.steps {
 		if i == maxNamedSteps {
@@ -43,7 +46,14 @@ func (l *Loop) String() string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s (filter %q) publishes %q as %q", s.route.name, shorten(s.route.rule.Filter.String()), shorten(names.Replace(s.in)), shorten(names.Replace(s.out)))
+		switch {
+		case s.route.hidden:
+			b.WriteString("a rule of a bridge in another namespace")
+		case hides:
+			fmt.Fprintf(&b, "%s (filter %q)", s.route.name, shorten(s.route.rule.Filter.String()))
+		default:
+			fmt.Fprintf(&b, "%s (filter %q) publishes %q as %q", s.route.name, shorten(s.route.rule.Filter.String()), shorten(names.Replace(s.in)), shorten(names.Replace(s.out)))
+		}
 	}
 	return b.String()
 }
@@ -97,6 +107,13 @@ func FindLoop(s *v1alpha1.MQTTBridgeSpec) *Loop {
 // because another bridge receives them. The same is true for one bridge whose sides have a
 // server in common.
 func FindLoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loop {
+	rules := 0
+	for _, x := range others {
+		rules += len(x.Spec.LocalToRemote) + len(x.Spec.RemoteToLocal)
+	}
+	if rules > maxRoutes {
+		return nil
+	}
 	var routes []*route
 	servers := serverGroups{}
 	for owner, x := range append([]*v1alpha1.MQTTBridge{b}, others...) {
@@ -109,10 +126,10 @@ func FindLoopThrough(b *v1alpha1.MQTTBridge, others []*v1alpha1.MQTTBridge) *Loo
 			return fmt.Sprintf("%s[%d] of %s/%s", kind, i, x.Namespace, x.Name)
 		}
 		for i := range localToRemote {
-			routes = append(routes, &route{name: name("localToRemote", i), rule: &localToRemote[i], from: local, to: remote, owner: owner, forward: true, sentBack: sendsBack(&x.Spec.Remote)})
+			routes = append(routes, &route{name: name("localToRemote", i), rule: &localToRemote[i], from: local, to: remote, owner: owner, forward: true, sentBack: sendsBack(&x.Spec.Remote), hidden: x.Namespace != b.Namespace})
 		}
 		for i := range remoteToLocal {
-			routes = append(routes, &route{name: name("remoteToLocal", i), rule: &remoteToLocal[i], from: remote, to: local, owner: owner, sentBack: sendsBack(&x.Spec.Local)})
+			routes = append(routes, &route{name: name("remoteToLocal", i), rule: &remoteToLocal[i], from: remote, to: local, owner: owner, sentBack: sendsBack(&x.Spec.Local), hidden: x.Namespace != b.Namespace})
 		}
 	}
 	for _, r := range routes {

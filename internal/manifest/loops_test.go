@@ -6,6 +6,7 @@ package manifest
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -294,6 +295,39 @@ func TestLoopThrough_BridgesBetweenSameServers_NamesRulesAndBridges(t *testing.T
 				t.Errorf("%s: %s does not name %s", c.name, loop, want)
 			}
 		}
+	}
+}
+
+func TestLoopThrough_BridgeOfAnotherNamespace_IsNotDescribed(t *testing.T) {
+	const one, two = "mqtt://one.example", "mqtt://two.example"
+	theirs := bridge("secret-name", one, two, nil, []v1alpha1.Rule{r("secret-topic/+", "")})
+	theirs.Namespace = "secret-namespace"
+	loop := FindLoopThrough(bridge("a", one, two, []v1alpha1.Rule{r("#", "")}, nil), []*v1alpha1.MQTTBridge{theirs})
+	if loop == nil {
+		t.Fatal("no loop")
+	}
+	if got := loop.String(); strings.Contains(got, "secret") || !strings.Contains(got, `localToRemote[0] of plant/a (filter "#")`) || !strings.Contains(got, "a rule of a bridge in another namespace") {
+		t.Errorf("the loop is described as %q", got)
+	}
+}
+
+// The operator searches for the loops of all bridges. A tenant can create many bridges between the same
+// servers, with many rules.
+func TestLoopThrough_ManyBridgesWithManyRules_NeedsLittleMemory(t *testing.T) {
+	var rules []v1alpha1.Rule
+	for i := range MaxRules {
+		rules = append(rules, v1alpha1.Rule{Name: fmt.Sprint(i), Filter: "a/#", Topic: fmt.Sprintf("${topic}/%d", i)})
+	}
+	var others []*v1alpha1.MQTTBridge
+	for i := range 30 {
+		others = append(others, bridge(fmt.Sprint(i), "mqtt://one.example", "mqtt://two.example", rules, rules))
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	FindLoopThrough(bridge("a", "mqtt://one.example", "mqtt://two.example", rules, nil), others)
+	runtime.ReadMemStats(&after)
+	if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 50 {
+		t.Errorf("the search has allocated %d MiB", used)
 	}
 }
 

@@ -19,12 +19,19 @@ type route struct {
 	owner    int      // the number of the bridge
 	forward  bool     // whether the route leads from local to remote
 	sentBack bool     // whether the servers send the bridge's own messages back to it
+	hidden   bool     // whether the bridge is in another namespace, so that no message may describe the rule
 	next     []*route // the routes that may forward the messages that this route publishes
 }
 
 // The limits of the search. Hand-written rules need a small part of them. A search that
 // reaches a limit finds no loop, and the rules are accepted.
 const (
+	// maxRoutes, maxPairs and maxLinks bound the time and the memory for many bridges between the same
+	// servers, each with many rules: the rules, the pairs of rules that are compared, and the pairs in
+	// which one rule may receive the messages of the other.
+	maxRoutes  = 10_000
+	maxPairs   = 4_000_000
+	maxLinks   = 200_000
 	maxVisits  = 100_000 // visits of all paths together
 	maxPathLen = 200     // steps
 	// A topic that has grown beyond longTopic bytes after more than growthSteps steps grows
@@ -62,18 +69,26 @@ func findLoop(routes []*route, follows func(a, b *route) bool, accept func(steps
 }
 
 // connect sets the routes that may follow each route, and returns the routes that may be
-// part of a loop.
+// part of a loop. It returns none if there are too many of them.
 func connect(routes []*route, follows func(a, b *route) bool) []*route {
 	bySource := map[int][]*route{}
 	for _, r := range routes {
 		bySource[r.from] = append(bySource[r.from], r)
 	}
+	pairs, links := 0, 0
 	for _, a := range routes {
 		output := a.rule.Mapping.Output()
+		if pairs += len(bySource[a.to]); pairs > maxPairs {
+			return nil
+		}
 		for _, b := range bySource[a.to] {
-			if follows(a, b) && output.Overlaps(b.rule.Filter) {
-				a.next = append(a.next, b)
+			if !follows(a, b) || !output.Overlaps(b.rule.Filter) {
+				continue
 			}
+			if links++; links > maxLinks {
+				return nil
+			}
+			a.next = append(a.next, b)
 		}
 	}
 	for {
