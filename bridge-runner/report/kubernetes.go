@@ -78,6 +78,10 @@ type Kubernetes struct {
 	stored *v1alpha1.MQTTBridgeStatus
 	// clean is true if the status has no fields of other clients in the runner's part.
 	clean bool
+	// uid is the UID of the bridge that has the first report, and empty before it. If the bridge is
+	// deleted and created again, the API server refuses further reports: this runner runs the
+	// deleted bridge.
+	uid string
 }
 
 // NewKubernetes returns a reporter for a bridge in a cluster.
@@ -222,6 +226,20 @@ func reportIn(answer []byte) (*v1alpha1.MQTTBridgeStatus, error) {
 	return out, nil
 }
 
+// uidIn returns the UID of the bridge in an answer of the API server, and an empty string if the answer
+// has none.
+func uidIn(answer []byte) string {
+	var bridge struct {
+		Metadata struct {
+			UID string `json:"uid"`
+		} `json:"metadata"`
+	}
+	if json.Unmarshal(answer, &bridge) != nil {
+		return ""
+	}
+	return bridge.Metadata.UID
+}
+
 // equalJSON reports whether two values have the same encoding. It compares times as the API
 // server stores them, in seconds.
 func equalJSON(a, b any) bool {
@@ -239,10 +257,14 @@ func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatu
 		}
 	}
 	status.Runners[0].ReportTime = metav1.Now()
+	metadata := map[string]string{"name": k.name, "namespace": k.ns}
+	if k.uid != "" {
+		metadata["uid"] = k.uid
+	}
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "MQTTBridge",
-		"metadata":   map[string]string{"name": k.name, "namespace": k.ns},
+		"metadata":   metadata,
 		"status":     status,
 	})
 	if err != nil {
@@ -253,6 +275,9 @@ func (k *Kubernetes) report(ctx context.Context, status v1alpha1.MQTTBridgeStatu
 		return err
 	}
 	k.sent = &status
+	if k.uid == "" {
+		k.uid = uidIn(answer)
+	}
 	if k.stored, err = reportIn(answer); err == nil && !k.clean {
 		err = k.removeSurplus(ctx, timeout)
 	}

@@ -238,6 +238,8 @@ type apiServer struct {
 	refuses func(*v1alpha1.MQTTBridgeStatus) bool
 	// foreign adds the fields of another client to each report, as server-side apply does.
 	foreign func(*v1alpha1.MQTTBridgeStatus)
+	// uid is the UID of the bridge.
+	uid string
 }
 
 func newAPIServer(code int32) *apiServer {
@@ -248,6 +250,9 @@ func newAPIServer(code int32) *apiServer {
 
 func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body struct {
+		Metadata struct {
+			UID string `json:"uid"`
+		} `json:"metadata"`
 		Status *v1alpha1.MQTTBridgeStatus `json:"status"`
 	}
 	raw, err := io.ReadAll(r.Body)
@@ -265,7 +270,7 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.checks++
 	case contentType == "application/apply-patch+yaml" && body.Status != nil:
 		a.at = append(a.at, time.Now())
-		if a.refuses != nil && a.refuses(body.Status) {
+		if a.refuses != nil && a.refuses(body.Status) || body.Metadata.UID != "" && body.Metadata.UID != a.uid {
 			code = http.StatusUnprocessableEntity
 		}
 		if code == http.StatusOK {
@@ -280,7 +285,7 @@ func (a *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		return nil, fmt.Errorf("a patch of type %s with the status %+v", contentType, body.Status)
 	}
-	answer, err := json.Marshal(map[string]any{"status": a.last})
+	answer, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": a.uid}, "status": a.last})
 	return &http.Response{StatusCode: code, Status: http.StatusText(code), Body: io.NopCloser(bytes.NewReader(answer))}, err
 }
 
@@ -425,6 +430,28 @@ func TestKubernetes_ReportChangedByAnotherClient_IsRepeatedWithinMinutes(t *test
 			})
 		})
 	}
+}
+
+func TestKubernetes_BridgeCreatedAgain_GetsNoReportOfTheRunnerOfTheDeletedBridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newAPIServer(http.StatusOK)
+		api.uid = "first"
+		st, stop := reporting(t, api)
+		defer stop()
+		st.Remote.Connected(0, time.Now())
+		time.Sleep(time.Minute)
+		if len(api.status().Runners) == 0 {
+			t.Fatal("no report")
+		}
+		api.change(func(s *v1alpha1.MQTTBridgeStatus) { *s, api.uid = v1alpha1.MQTTBridgeStatus{}, "second" })
+		time.Sleep(10 * time.Minute) // until it has checked whether its report is there
+		st.Remote.Lost(0, closed, 0, time.Now())
+		st.Remote.Connected(1, time.Now())
+		time.Sleep(time.Minute)
+		if got := api.status(); len(got.Runners) > 0 || got.Remote != nil {
+			t.Errorf("the new bridge has the report %+v", got)
+		}
+	})
 }
 
 func TestKubernetes_FieldsOfAnotherClient_AreRemoved(t *testing.T) {
