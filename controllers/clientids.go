@@ -116,6 +116,10 @@ func (r *Reconciler) findSharedClientIDs(ctx context.Context, b *v1alpha1.MQTTBr
 			names = append(names, fmt.Sprintf("and %d more", len(shared)-i))
 			break
 		}
+		if s.bridge.Namespace != b.Namespace { // the reader of b may not be permitted to read it
+			names = append(names, fmt.Sprintf(msgClientIDUseElsewhere, s.own.Field, s.own.ID))
+			continue
+		}
 		names = append(names, fmt.Sprintf(msgClientIDUse, s.own.Field, s.own.ID, s.others.Field, s.bridge.Namespace, s.bridge.Name))
 	}
 	return strings.Join(names, ", "), nil

@@ -70,6 +70,24 @@ func TestClientID_SharedOnOneServer_DegradesBothBridgesUntilItIsChanged(t *testi
 	awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonActiveOnPrimary)
 }
 
+// Who may read a bridge may not be permitted to read the bridges of other namespaces.
+func TestClientID_SharedWithAnotherNamespace_BridgeIsNotDescribed(t *testing.T) {
+	b, pod := forwardingBridge(t)
+	share := func(b *v1alpha1.MQTTBridge) {
+		b.Spec.Remote.Primary.URL, b.Spec.Remote.ClientID = "mqtt://"+pod.Namespace+".example:1883", "plant-to-cloud"
+	}
+	b = update(t, b, share)
+	applyReport(t, b, pod.Name, localUp(), remoteOnPrimary()) // with the generation of b
+	other := newBridge(namespace(t), "another-name")
+	share(other)
+	create(t, other)
+	got := awaitCondition(t, b, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonClientIDShared)
+	message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionDegraded).Message
+	if strings.Contains(message, other.Name) || strings.Contains(message, other.Namespace) || !strings.Contains(message, `remote.clientID "plant-to-cloud" is also the client identifier of a bridge in another namespace`) {
+		t.Errorf("the message is %q", message)
+	}
+}
+
 func TestClientID_Shared_IsReportedBeforeOtherProblems(t *testing.T) {
 	shared := func(o *observation) { o.sharedClientIDs = `remote.clientID "a" is also remote.clientID of x/y` }
 	for _, c := range []struct {

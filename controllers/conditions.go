@@ -15,6 +15,12 @@ import (
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
+// maxMessage is the largest length of the message of a condition, in bytes. The schema limits it to
+// the same number of characters. The API server would refuse the whole status with a longer message,
+// so that the conditions before it would stay, such as Ready. A message can contain the causes of all
+// servers, the errors of all rules, or the answer of an admission webhook.
+const maxMessage = 32768
+
 // derive computes the conditions of a bridge from an observation. It is pure and does not
 // use earlier conditions, except for the time of the last transition of a condition whose
 // status has not changed.
@@ -49,6 +55,7 @@ func derive(o *observation, now time.Time) []metav1.Condition {
 		if c.ObservedGeneration == 0 {
 			c.ObservedGeneration = o.bridge.Generation
 		}
+		c.Message = cut(c.Message, maxMessage)
 		c.LastTransitionTime = metav1.NewTime(now)
 		if old := meta.FindStatusCondition(o.bridge.Status.Conditions, c.Type); old != nil && old.Status == c.Status {
 			c.LastTransitionTime = old.LastTransitionTime

@@ -6,6 +6,7 @@ package controllers
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -166,6 +167,18 @@ func withWaitingContainer(reason, message string, last *corev1.ContainerStateTer
 	}
 }
 
+// endedAtItsStart adds a container whose runner has ended at the epoch, when the reporting runner started.
+func endedAtItsStart(now corev1.ContainerState) func(*observation) {
+	return func(o *observation) {
+		o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Name: runnerName, RestartCount: 1, State: now,
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+				ExitCode: 2, StartedAt: metav1.NewTime(epoch.Add(-time.Second)), FinishedAt: metav1.NewTime(epoch),
+			}},
+		}}
+	}
+}
+
 func TestConditions_Observation_GivesConditions(t *testing.T) {
 	const (
 		primaryFailed = "primary (mqtt://a:1883) failed: AuthenticationFailed: the user name or password is wrong"
@@ -240,6 +253,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 		{
 			"Ready is never True once the container that reported has ended", observed(func(o *observation) {
 				o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+					Name:                 runnerName,
 					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: metav1.NewTime(epoch.Add(time.Second))}},
 				}}
 			}),
@@ -252,10 +266,42 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 				o.pods[0].Status.Conditions[0].Reason = "ContainersNotReady"
 				o.pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(epoch)
 				o.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+					Name:                 runnerName,
 					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{FinishedAt: metav1.NewTime(epoch)}},
 				}}
 			}),
 			map[string]string{"Ready": "True/Forwarding"},
+		},
+		{
+			"Ready is never True while the runner that reported has ended in the second of its start, and the kubelet waits", observed(endedAtItsStart(corev1.ContainerState{
+				Waiting: &corev1.ContainerStateWaiting{Reason: crashLoop},
+			})),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready"},
+		},
+		{
+			"Ready is never True while the next runner, which runs since a later time, has not reported", observed(endedAtItsStart(corev1.ContainerState{
+				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(epoch.Add(10 * time.Second))},
+			})),
+			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready"},
+		},
+		{
+			"Ready is True if the report is of a runner that started in the second in which the one before it ended", observed(endedAtItsStart(corev1.ContainerState{
+				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(epoch)},
+			})),
+			map[string]string{"Ready": "True/Forwarding"},
+		},
+		{
+			"Ready does not depend on an earlier end of a container that an admission webhook has added", observed(endedAtItsStart(corev1.ContainerState{
+				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(epoch.Add(2 * time.Minute))},
+			}), func(o *observation) {
+				c := &o.pods[0].Status.ContainerStatuses[0]
+				c.Name, c.LastTerminationState.Terminated.FinishedAt = "sidecar", metav1.NewTime(epoch.Add(time.Minute))
+			}),
+			map[string]string{"Ready": "True/Forwarding"},
+		},
+		{
+			"Ready is never True because of the pod of an earlier bridge of this name", observed(func(o *observation) { o.foreign = true }),
+			map[string]string{"Ready": "False/RunnerNotRunning Deployment plant-bridge does not belong to this bridge", "LocalConnected": "False/RunnerNotRunning"},
 		},
 		{
 			"Ready is never True while the reporting pod is being deleted", observed(func(o *observation) {
@@ -772,6 +818,30 @@ func TestNote_TooLong_IsCutAtACharacter(t *testing.T) {
 	for shift := range 4 {
 		if got := note("%s", strings.Repeat("a", shift)+strings.Repeat("\U0001F4A1", 300)); len(got) > maxNote || !utf8.ValidString(got) {
 			t.Errorf("a note of %d bytes, cut within a character", len(got))
+		}
+	}
+}
+
+// The API server refuses a status with a longer message, so that Ready would stay as it was.
+func TestConditions_LongMessages_AreWithinTheSchema(t *testing.T) {
+	down := func() *v1alpha1.SideStatus {
+		s := side(serverStatus("primary", primaryURL, v1alpha1.ServerActive))
+		for i := range 15 {
+			name := fmt.Sprintf("%d-%s", i, strings.Repeat("n", 250))
+			s.Servers = append(s.Servers, serverStatus(name, "mqtt://"+name+":1883/", v1alpha1.ServerFailed, v1alpha1.ReasonConnectionRefused, strings.Repeat("\u00e9", 512)))
+		}
+		return s
+	}
+	failure := &stallError{v1alpha1.ReasonInvalidSpec, errors.New(strings.Repeat("spec.localToRemote: no; ", 4000))}
+	for name, o := range map[string]*observation{
+		"many failed servers": observed(withSides(down(), down())),
+		"many errors":         observed(func(o *observation) { o.stall, o.failure = failure, failure }),
+		"a long refusal":      observed(func(o *observation) { o.failure = errors.New(strings.Repeat("denied the request; ", 4000)) }),
+	} {
+		for _, c := range derive(o, epoch) {
+			if n := len(c.Message); n > 32768 || !utf8.ValidString(c.Message) {
+				t.Errorf("%s: the message of %s has %d bytes", name, c.Type, n)
+			}
 		}
 	}
 }

@@ -255,10 +255,14 @@ func announceRollout(o *observation, sent *string, now time.Time) []event {
 
 // note formats the text of an event, cut to the length that the API server accepts.
 func note(format string, args ...any) string {
-	text := fmt.Sprintf(format, args...)
-	if len(text) <= maxNote {
+	return cut(fmt.Sprintf(format, args...), maxNote)
+}
+
+// cut cuts a text to a length in bytes.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
 	const more = "..."
-	return strings.ToValidUTF8(text[:maxNote-len(more)], "") + more // ToValidUTF8 removes a character that was cut
+	return strings.ToValidUTF8(text[:limit-len(more)], "") + more // ToValidUTF8 removes a character that was cut
 }

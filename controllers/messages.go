@@ -9,6 +9,7 @@ const (
 	msgSuspended = "the bridge is suspended; set spec.suspend to false to resume it"
 
 	msgNoPod         = "no runner pod exists; Deployment %s creates it, unless the condition Stalled reports a problem"
+	msgForeignPods   = "Deployment %s does not belong to this bridge, so that its pods do not run this bridge"
 	msgPodDeleting   = "runner pod %s is being deleted"
 	msgPodNotRunning = "runner pod %s is %s; if this does not end, the events of the pod show the cause: kubectl describe pod"
 	msgPodStopping   = "runner pod %s stops: it accepts no more messages, and waits for up to 10 seconds until the messages that it holds are acknowledged"
@@ -25,14 +26,15 @@ const (
 	msgStandbyFailed    = "the %s side cannot fail over to %s (%s), which has failed%s" // the last is empty, or a colon and the cause
 	msgStandbyRecovered = "the %s side can fail over to %s (%s) again"
 
-	msgOnPrimary      = "both sides are on their primary server"
-	msgOnBackup       = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
-	msgLoop           = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
-	msgClientIDUse    = "%s %q is also %s of %s/%s" // field and value, the other bridge's field, namespace and name
-	msgClientIDShared = "two bridges use the same client identifier with the same server, which therefore ends the session of one when the other connects: %s; set another clientID in all but one of these bridges, or remove it, because the default is different for each bridge"
-	msgNoClusterID    = "reading the UID of the namespace kube-system, which makes the default client identifiers differ between clusters: %w; permit the operator to get this namespace, or set --cluster-id"
-	msgShortfall      = "the %s side, %s: %s" // server and message of the shortfall
-	msgBuffer         = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
+	msgOnPrimary            = "both sides are on their primary server"
+	msgOnBackup             = "the %s side is on %s (%s), not on its primary server; status.%[1]s.servers shows the state of the primary server"
+	msgLoop                 = "messages circulate in a loop through several bridges between the same servers: %s; change a filter or topic, or add the topics that the other bridges publish to the exclude field of a rule, or set protocolVersion: '5' and delivery.maxHops in all of these bridges"
+	msgClientIDUse          = "%s %q is also %s of %s/%s"                                            // field and value, the other bridge's field, namespace and name
+	msgClientIDUseElsewhere = "%s %q is also the client identifier of a bridge in another namespace" // field and value
+	msgClientIDShared       = "two bridges use the same client identifier with the same server, which therefore ends the session of one when the other connects: %s; set another clientID in all but one of these bridges, or remove it, because the default is different for each bridge"
+	msgNoClusterID          = "reading the UID of the namespace kube-system, which makes the default client identifiers differ between clusters: %w; permit the operator to get this namespace, or set --cluster-id"
+	msgShortfall            = "the %s side, %s: %s" // server and message of the shortfall
+	msgBuffer               = "%s: %s"              // localToRemote or remoteToLocal, and the message of the backlog
 
 	msgUnforwardable = "%s: no server accepts a message of %s to %s: %s: %s" // localToRemote or remoteToLocal; reason and message of the runner
 

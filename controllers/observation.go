@@ -24,6 +24,9 @@ type observation struct {
 	deployment *appsv1.Deployment
 	// claim is the claim of the buffer on disk, nil if it does not exist.
 	claim *corev1.PersistentVolumeClaim
+	// foreign is true if the Deployment belongs to another object, such as an earlier bridge of this
+	// name. The pods are then not pods of this bridge, although their labels name it.
+	foreign bool
 	// pods are the pods of the bridge.
 	pods []corev1.Pod
 	// wrote is true if this pass changed a child; deployment and pods may then be older
@@ -85,9 +88,13 @@ func (o *observation) stopping() bool {
 	return o.reportingPod() != nil && !o.bridge.Status.ActiveRunner().StopTime.IsZero()
 }
 
-// reportingPod returns the pod whose report the status holds, or nil if there is no report
-// or the pod is gone.
+// reportingPod returns the pod whose report the status holds, or nil if there is no report, if the
+// pod is gone, or if it runs an earlier bridge of this name: the generations of both bridges count
+// from 1, so that the generation does not show which one runs.
 func (o *observation) reportingPod() *corev1.Pod {
+	if o.foreign {
+		return nil
+	}
 	return o.podNamed(reporterOf(o.bridge))
 }
 
@@ -163,7 +170,7 @@ func reporterTrouble(o *observation) string {
 	ready := podCondition(p, corev1.PodReady)
 	switch {
 	case slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
-		return endedAfter(c.State, started) || endedAfter(c.LastTerminationState, started)
+		return c.Name == runnerName && endedSince(&c, started)
 	}):
 		return fmt.Sprintf(msgPodNotReady, p.Name)
 	case ready == nil, ready.Status == corev1.ConditionTrue, !ready.LastTransitionTime.After(started.Time):
@@ -187,6 +194,25 @@ func nodeLost(p *corev1.Pod) bool {
 // reasonNodeLost is the reason in the status of a pod that the node controller has evicted
 // from a lost node.
 const reasonNodeLost = "NodeLost"
+
+// endedSince reports whether the runner that started at a time has ended. All times are by the clock of
+// the node, in whole seconds. A runner may live for less than a second, for example because a message
+// makes it fail. An end in the second of its start is its own end if the kubelet pauses before the next
+// start, for up to five minutes, or if the container runs since a later time. Otherwise it is the end
+// of the runner before it.
+func endedSince(c *corev1.ContainerStatus, started metav1.Time) bool {
+	last := c.LastTerminationState.Terminated
+	switch {
+	case endedAfter(c.State, started), endedAfter(c.LastTerminationState, started):
+		return true
+	case last == nil || last.FinishedAt.Before(&started):
+		return false
+	case c.State.Running != nil:
+		return c.State.Running.StartedAt.After(started.Time)
+	default:
+		return c.State.Waiting != nil && c.State.Waiting.Reason == crashLoop
+	}
+}
 
 func endedAfter(s corev1.ContainerState, t metav1.Time) bool {
 	return s.Terminated != nil && s.Terminated.FinishedAt.After(t.Time)
