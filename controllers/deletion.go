@@ -77,7 +77,7 @@ func (r *Reconciler) finalize(ctx context.Context, b *v1alpha1.MQTTBridge) (ctrl
 	}
 	running := b.DeepCopy()
 	running.Spec.Suspend = nil
-	result, err := r.pass(ctx, running)
+	result, err := r.pass(ctx, running, nil)
 	if err == nil {
 		result.RequeueAfter = earliest(result.RequeueAfter, left)
 		return result, nil

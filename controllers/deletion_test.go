@@ -255,3 +255,21 @@ func TestManifest_BridgeBeingDeleted_HasDeletionAndTheSamePod(t *testing.T) {
 		t.Errorf("the manifest does not say that the bridge is being deleted:\n%s", rendered)
 	}
 }
+
+func TestDeletion_FinalizerRefused_BridgeRunsAndIsStalled(t *testing.T) {
+	b := newBridge(namespace(t), "plant")
+	permitOnly(t, b, "mqttbridge.io", "mqttbridges", "object.metadata.?finalizers.orValue([]).size() == 0", "no finalizers here")
+	trial := b.DeepCopy()
+	trial.Finalizers = []string{v1alpha1.DeletionFinalizer}
+	apiserver.Eventually(t, "the policy takes effect", func(ctx context.Context) (bool, error) {
+		err := server.Client.Create(ctx, trial.DeepCopy(), client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "no finalizers here"), nil
+	})
+	withDeletion(b, v1alpha1.DeletionEndSessions)
+	create(t, b)
+	awaitDeployment(t, b, "the Deployment", func(*appsv1.Deployment) bool { return true })
+	got := awaitCondition(t, b, v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonApplyFailed)
+	if message := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionStalled).Message; !strings.Contains(message, "setting the finalizer") || !strings.Contains(message, "no finalizers here") {
+		t.Errorf("Stalled says %q", message)
+	}
+}

@@ -121,14 +121,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case !bridge.DeletionTimestamp.IsZero():
 		return r.finalize(ctx, bridge)
 	case needsFinalizer(bridge) != hasFinalizer(bridge):
+		err := r.setFinalizer(ctx, bridge, needsFinalizer(bridge))
+		if refused(err) { // the bridge runs, and its status says that it cannot end its sessions
+			return r.pass(ctx, bridge, &stallError{v1alpha1.ReasonApplyFailed, err})
+		}
 		// The change of the bridge starts another pass.
-		return ctrl.Result{}, ignoreStale(ctx, r.setFinalizer(ctx, bridge, needsFinalizer(bridge)))
+		return ctrl.Result{}, ignoreStale(ctx, err)
 	}
-	return r.pass(ctx, bridge)
+	return r.pass(ctx, bridge, nil)
 }
 
-// pass makes the children match the bridge, and writes the status.
-func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge) (ctrl.Result, error) {
+// pass makes the children match the bridge, and writes the status. refusal is why the API server
+// refuses a change of the bridge itself, nil if it does not.
+func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge, refusal error) (ctrl.Result, error) {
 	r.BridgeMetrics.record(bridge)
 	bridge.SetDefaultClientIDs(r.ClusterID) // of the copy: a runner does not know the cluster
 	p, err := r.planFor(bridge)
@@ -140,6 +145,9 @@ func (r *Reconciler) pass(ctx context.Context, bridge *v1alpha1.MQTTBridge) (ctr
 		return ctrl.Result{}, nil
 	}
 	wrote, err := r.reconcileChildren(ctx, bridge, p)
+	if err == nil {
+		err = refusal
+	}
 	var stall *stallError
 	errors.As(err, &stall)
 	recheck, statusErr := r.updateStatus(ctx, bridge, p, wrote, err, stall)

@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -224,5 +225,59 @@ func TestPolicies_ManySecrets_NeedTheRightToGetAll(t *testing.T) {
 	}
 	if err := all.create(t.Context(), t, with(9)); err != nil {
 		t.Errorf("9 Secrets with the right to get all: %v", err)
+	}
+}
+
+// The operator may get no Secret. It sets a finalizer when a bridge is created, and removes it when the
+// bridge is deleted.
+func TestPolicies_ChangeOfMetadata_IsAllowed(t *testing.T) {
+	installPolicies(t)
+	writer := newTenant(t, "writes-bridges", map[string]string{"mqttbridge.io/tenant": "true"}, "login")
+	awaitDenial(t, writer, `{remote: {credentials: {username: {value: me}, password: {secretKeyRef: {name: other}}}}}`)
+	awaitDenial(t, writer, `{runner: {image: other}}`)
+	bridge := parse(t, `{apiVersion: mqttbridge.io/v1alpha1, kind: MQTTBridge, metadata: {name: plant}, spec: {
+		local: {primary: {url: "mqtt://a"}}, remote: {primary: {url: "mqtts://b"}, credentials: {username: {value: me}, password: {secretKeyRef: {name: login}}}},
+		localToRemote: [{filter: "#"}]}}`)
+	bridge.SetNamespace(writer.namespace)
+	if err := writer.Create(t.Context(), bridge); err != nil {
+		t.Fatal(err)
+	}
+	admin := apiserver.Need(t, server)
+	config, err := admin.AddUser("operator-without-secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, obj := range []client.Object{
+		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: writer.namespace, Name: "operator"}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{"mqttbridge.io"}, Resources: []string{"mqttbridges"}, Verbs: []string{"patch"}},
+		}},
+		&rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: writer.namespace, Name: "operator"},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator-without-secrets"}},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "operator"},
+		},
+	} {
+		if err := admin.Client.Create(t.Context(), obj); err != nil {
+			t.Fatal(err)
+		}
+	}
+	operator, err := client.New(config, client.Options{Scheme: apiserver.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := func(text string) error {
+		u := bridge.DeepCopy()
+		return operator.Patch(t.Context(), u, client.RawPatch(types.MergePatchType, []byte(text)))
+	}
+	apiserver.Eventually(t, "the right to patch bridges", func(context.Context) (bool, error) {
+		return !apierrors.IsForbidden(patch(`{}`)), nil
+	})
+	for _, text := range []string{`{"metadata":{"finalizers":["mqttbridge.io/deletion"]}}`, `{"metadata":{"finalizers":null}}`} {
+		if err := patch(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if err := patch(`{"spec":{"suspend":true}}`); !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "you may not get") {
+		t.Errorf("a change of the spec by a user who may get no Secret: %v", err)
 	}
 }
