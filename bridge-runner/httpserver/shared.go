@@ -27,7 +27,7 @@ const (
 // requests that were waiting for it. An answer is never older than the request. Slow clients keep answers in memory, up to
 // a limit.
 func Shared(handler http.Handler) http.Handler {
-	return &shared{handler: handler, turn: make(chan struct{}, 1), latest: map[string]*answer{}}
+	return &shared{handler: handler, turn: make(chan struct{}, 1), waiting: map[string]*waiting{}}
 }
 
 type shared struct {
@@ -36,12 +36,20 @@ type shared struct {
 	turn chan struct{}
 
 	mu sync.Mutex // guards the fields below, and the fields of answers; no other lock is taken while it is held
-	// latest are the latest answers by their requests, while requests wait.
-	latest  map[string]*answer
-	waiting int
+	// waiting has the requests that wait, by what their answer depends on. A client chooses the keys, so that a key and
+	// its answer are kept only while a request with the key waits.
+	waiting map[string]*waiting
 	// held are the answers that are being written, the oldest first, and heldBytes is their size.
 	held      []*answer
 	heldBytes int
+}
+
+// waiting are the requests with the same answer.
+type waiting struct {
+	// requests is the number of requests that wait.
+	requests int
+	// latest is the latest answer since the first of them has arrived. It is nil if there is none.
+	latest *answer
 }
 
 // answer is an answer in memory.
@@ -91,10 +99,8 @@ func (s *shared) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *shared) answer(r *http.Request) *answer {
 	arrived := time.Now()
 	key := fmt.Sprintf("%s %q %q %q %q", r.Method, r.URL.RequestURI(), r.Header["Accept"], r.Header["Accept-Encoding"], r.Header["Range"])
-	s.mu.Lock()
-	s.waiting++
-	s.mu.Unlock()
-	defer s.forget()
+	same := s.wait(key)
+	defer s.forget(key)
 	select {
 	case s.turn <- struct{}{}:
 	case <-r.Context().Done():
@@ -103,7 +109,7 @@ func (s *shared) answer(r *http.Request) *answer {
 	pause := time.Duration(0)
 	defer func() { time.AfterFunc(pause, func() { <-s.turn }) }() // also after a panic of the handler
 	s.mu.Lock()
-	a := s.latest[key]
+	a := same.latest
 	s.mu.Unlock()
 	if a != nil && !a.began.Before(arrived) {
 		return a
@@ -112,18 +118,32 @@ func (s *shared) answer(r *http.Request) *answer {
 	s.handler.ServeHTTP(a, r)
 	pause = rest * time.Since(a.began)
 	s.mu.Lock()
-	s.latest[key] = a
+	same.latest = a
 	s.mu.Unlock()
 	return a
 }
 
-// forget ends the wait of a request. The latest answers are for requests that wait.
-func (s *shared) forget() {
+// wait begins the wait of a request, and returns the requests with the same answer.
+func (s *shared) wait(key string) *waiting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.waiting--
-	if s.waiting == 0 {
-		clear(s.latest)
+	same := s.waiting[key]
+	if same == nil {
+		same = &waiting{}
+		s.waiting[key] = same
+	}
+	same.requests++
+	return same
+}
+
+// forget ends the wait of a request.
+func (s *shared) forget(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := s.waiting[key]
+	same.requests--
+	if same.requests == 0 {
+		delete(s.waiting, key)
 	}
 }
 

@@ -105,6 +105,34 @@ func TestShared_ClientsThatLeave_MakeNoAnswers(t *testing.T) {
 	}
 }
 
+// Clients choose the URLs of their requests. While some requests always wait, the answers to others must not be kept.
+func TestShared_RequestsWithDifferentURLs_KeepNoAnswers(t *testing.T) {
+	const clients, requests = 8, 500
+	most := 0 // one answer at a time is made
+	var handler *shared
+	handler = Shared(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		handler.mu.Lock()
+		most = max(most, len(handler.waiting))
+		handler.mu.Unlock()
+		_, _ = io.WriteString(w, "text")
+	})).(*shared)
+	var all sync.WaitGroup
+	for client := range clients {
+		all.Go(func() {
+			for i := range requests {
+				handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, fmt.Sprintf("/status?%d-%d", client, i), http.NoBody))
+			}
+		})
+	}
+	all.Wait()
+	if most > clients {
+		t.Errorf("the answers to %d requests are kept for %d clients", most, clients)
+	}
+	if n := len(handler.waiting); n > 0 {
+		t.Errorf("%d answers are kept without a client", n)
+	}
+}
+
 func TestShared_HandlerPanics_NextRequestIsAnswered(t *testing.T) {
 	address := listen(t, Shared(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/panic" {
