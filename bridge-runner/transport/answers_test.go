@@ -219,6 +219,28 @@ func TestUpgrade_RefusalWithABody_IsReportedAtOnce(t *testing.T) {
 	}
 }
 
+// A server could otherwise send a thousand times as many bytes as it transmits.
+func TestUpgrade_CompressionThatWasNotOffered_IsRefused(t *testing.T) {
+	const fields = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\nSec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Extensions: %s\r\n\r\n"
+	for extensions, refused := range map[string]bool{
+		"permessage-deflate; server_no_context_takeover; client_no_context_takeover": true,
+		"permessage-deflate": true,
+		"x-other":            true,
+		"":                   false,
+	} {
+		t.Run(extensions, func(t *testing.T) {
+			hostPort := listen(t, "127.0.0.1:0", respond(splits[0].cut, func(r *http.Request) string { return fmt.Sprintf(fields, acceptKey(r), extensions) }))
+			cfg := Config{HostPort: hostPort, WebSocket: true, Path: "/mqtt"}
+			if !refused {
+				dial(t, cfg)
+				return
+			}
+			wantDialError(t, testTimeout, cfg, v1alpha1.ReasonWebSocketRefused,
+				"the server's response to the WebSocket upgrade is not valid: its WebSocket header fields are missing or wrong; check the URL's path, and the proxy in front of the server")
+		})
+	}
+}
+
 func TestUpgrade_Redirect_NamesTheURLToWrite(t *testing.T) {
 	const moved = "the server refuses the WebSocket connection (HTTP 307 Temporary Redirect); it redirects%s, and the bridge does not follow redirects; set the URL to the target of the redirect"
 	for location, want := range map[string]string{

@@ -39,10 +39,10 @@ func (c *Conn) Buffered() int { return c.socket.buffered() }
 // OnWritable registers fn to run when Buffered has become 0. fn replaces an earlier function.
 func (c *Conn) OnWritable(fn func()) { c.socket.onWritable(fn) }
 
-// OnIdle registers fn to run when no more data can be read at present, before Read waits. On
-// platforms other than Linux it runs before every read of the TCP connection. The goroutine
-// that reads must call OnIdle, and calls fn. fn returns whether the next data may be delayed,
-// see [Config.DelayReads].
+// OnIdle registers fn to run when no more data can be read at present, before Read waits, and after
+// 256 KiB without such a wait. On platforms other than Linux it runs before every read of the TCP
+// connection. The goroutine that reads must call OnIdle, and calls fn. fn returns whether the next
+// data may be delayed, see [Config.DelayReads].
 func (c *Conn) OnIdle(fn func() (mayDelay bool)) { c.socket.onIdle(fn) }
 
 // LastReceived returns when bytes last arrived from the peer; before the first bytes, when the

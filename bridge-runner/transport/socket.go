@@ -21,6 +21,9 @@ const (
 	// maxSpareBuffer is the size of the largest empty buffer that is kept for reuse, in
 	// bytes.
 	maxSpareBuffer = 256 << 10
+	// maxWithoutIdle is the number of bytes after which idle is called although more data can be
+	// read.
+	maxWithoutIdle = 256 << 10
 )
 
 // socket is a TCP connection whose writes never block: it buffers the data that the system
@@ -39,8 +42,12 @@ type socket struct {
 	timeout time.Duration
 	// notifyWritable is called when writeBuffer has become empty.
 	notifyWritable func()
-	// idle is called before Read waits. Only the goroutine that reads uses it.
+	// idle is called before Read waits, and after maxWithoutIdle bytes. Only the goroutine that reads
+	// uses it.
 	idle func() (mayDelay bool)
+	// sinceIdle is the number of bytes that were read since idle was called. Only the goroutine that
+	// reads uses it.
+	sinceIdle int
 	// delay is nil if no read is delayed. Only the goroutine that reads uses it.
 	delay *readDelay
 
@@ -52,7 +59,9 @@ type socket struct {
 	// mu guards the fields below, and notifyWritable. It is held only briefly: no blocking call
 	// and no callback is made with it held. Closing the connection is a blocking call: it waits
 	// for the system calls that use the descriptor.
-	mu      sync.Mutex
+	mu sync.Mutex
+	// changed signals that the goroutine has written its data, that a write has failed, or that
+	// the connection is closed.
 	changed sync.Cond
 	// writeBuffer is the data that the system has not accepted, in order.
 	writeBuffer []byte
@@ -74,7 +83,8 @@ func newSocket(conn net.Conn, timeout time.Duration) *socket {
 
 // Read reads, and records when bytes arrived. It calls idle before it waits, without a lock
 // and outside of any call that uses the descriptor: idle may write, and may close the
-// connection.
+// connection. It also calls idle now and then while data arrives without a pause: the layers above may read
+// on and on before they return data, if the peer sends only control frames.
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.read(p)
 	if n > 0 {
@@ -91,8 +101,13 @@ func (s *socket) read(p []byte) (int, error) {
 	for {
 		n, blocks, err := s.fd.read(p)
 		if !blocks {
+			if s.sinceIdle += n; s.sinceIdle >= maxWithoutIdle {
+				s.sinceIdle = 0
+				_ = s.idle() // this read is not delayed
+			}
 			return n, err
 		}
+		s.sinceIdle = 0
 		mayDelay := s.idle()
 		if err := s.fd.awaitData(); err != nil {
 			return 0, err
@@ -215,10 +230,10 @@ func (s *socket) finishWrite(data []byte) (notifyWritable func()) {
 	if cap(data) <= maxSpareBuffer {
 		s.spareBuffer = data
 	}
+	s.changed.Broadcast()
 	if len(s.writeBuffer) > 0 {
 		return nil
 	}
-	s.changed.Broadcast()
 	return s.notifyWritable
 }
 
@@ -267,6 +282,17 @@ func (s *socket) writeAll(data []byte) error {
 		}
 	}
 	return nil
+}
+
+// awaitAccepted blocks until the system has accepted the bytes that are written so far, or the
+// connection has failed or is closed.
+func (s *socket) awaitAccepted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	written := s.written.Load()
+	for s.accepted.Load() < written && s.err == nil && !s.closed {
+		s.changed.Wait()
+	}
 }
 
 // failure returns the error of the first failed write, or nil.

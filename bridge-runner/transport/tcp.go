@@ -18,6 +18,10 @@ import (
 // third one within 5 seconds, and never a fourth.
 const attemptDelay = 250 * time.Millisecond
 
+// maxAttempts is the largest number of addresses of a name that are tried. A DNS server may answer with thousands of
+// addresses: each attempt would open as many sockets.
+const maxAttempts = 64
+
 // keepAlive detects a lost peer within 30 seconds while no data is sent. MQTT's own keep alive is
 // usually faster.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
@@ -36,11 +40,7 @@ func dialTCP(ctx context.Context, hostPort string, userTimeout time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	addrs := make([]netip.AddrPort, 0, len(ips))
-	for _, ip := range interleave(ips) {
-		addrs = append(addrs, netip.AddrPortFrom(ip, uint16(port)))
-	}
-	conn, err := race(ctx, addrs)
+	conn, err := race(ctx, candidates(ips, uint16(port)))
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +60,17 @@ func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 		host = "localhost"
 	}
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// candidates returns the addresses to try, in order.
+func candidates(ips []netip.Addr, port uint16) []netip.AddrPort {
+	ips = interleave(ips)
+	ips = ips[:min(len(ips), maxAttempts)]
+	addrs := make([]netip.AddrPort, 0, len(ips))
+	for _, ip := range ips {
+		addrs = append(addrs, netip.AddrPortFrom(ip, port))
+	}
+	return addrs
 }
 
 // interleave alternates between the address families. It begins with the first address's family,

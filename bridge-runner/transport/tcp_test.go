@@ -46,6 +46,18 @@ func blackHole(t *testing.T, addr netip.AddrPort) netip.AddrPort {
 	}
 }
 
+func TestCandidates_ThousandsOfAddresses_AreLimited(t *testing.T) {
+	var ips []netip.Addr
+	for i := range 4000 {
+		ips = append(ips, netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+	}
+	ips = append(ips, netip.MustParseAddr("fd00::1"))
+	got := candidates(ips, 1883)
+	if len(got) != maxAttempts || got[0].String() != "10.0.0.0:1883" || got[1].String() != "[fd00::1]:1883" {
+		t.Errorf("%d addresses: %v", len(got), got)
+	}
+}
+
 func TestDial_AddressesDropPackets_CostAttemptDelayEach(t *testing.T) {
 	server := listen(t, "127.0.0.9:0", echo)
 	addr := netip.MustParseAddrPort(server)

@@ -5,9 +5,9 @@
 // directly or through a proxy.
 //
 // It promises:
-//   - Each connection resolves the server's name again, and tries all of its addresses
-//     within the context's deadline, even if some of them do not answer (RFC 8305). With a
-//     proxy, the proxy resolves the name.
+//   - Each connection resolves the server's name again, and tries all of its addresses, at
+//     most 64, within the context's deadline, even if some of them do not answer (RFC 8305).
+//     With a proxy, the proxy resolves the name.
 //   - For every transport, the connection is a [Conn] that carries bytes. Its writes do not
 //     block: the data that the system does not accept at once is buffered.
 //   - A TLS session is resumed if the server supports it, and only with the settings that

@@ -60,8 +60,14 @@ func (b *upgradeConn) Read(p []byte) (int, error) {
 	return b.Conn.Read(p)
 }
 
-// passedFields are the header fields that the library checks.
-var passedFields = []string{"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions"}
+// passedFields are the header fields that the library checks. Extensions are not among them: the library
+// accepts compression that the request does not offer.
+var passedFields = []string{"upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol"}
+
+// hasExtension reports whether the response uses an extension. The request offers none.
+func (b *upgradeConn) hasExtension() bool {
+	return slices.ContainsFunc(b.response.get("sec-websocket-extensions"), func(value string) bool { return value != "" })
+}
 
 func (b *upgradeConn) readResponse() {
 	if b.responseErr != nil {

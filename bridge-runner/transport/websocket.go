@@ -35,6 +35,8 @@ const (
 type webSocket struct {
 	net.Conn // the connection below, for its addresses and deadlines
 	ws       *websocket.Conn
+	// socket is below all layers. It is nil if there is none: then writes block.
+	socket *socket
 
 	// frame is the unread rest of the current frame.
 	frame io.Reader
@@ -73,15 +75,32 @@ func upgrade(ctx context.Context, cfg *Config, conn net.Conn) (net.Conn, *Error)
 	if err != nil {
 		return nil, upgradeError(ctx, cfg, below.response, err)
 	}
-	if ws.Subprotocol() != subprotocol {
+	switch {
+	case below.hasExtension(): // RFC 6455 section 4.1
+		return nil, &Error{Kind: UpgradeInvalid}
+	case ws.Subprotocol() != subprotocol:
 		return nil, &Error{Kind: UpgradeNoSubprotocol}
 	}
 	below.upgraded = true
-	c := &webSocket{Conn: conn, ws: ws, pongs: make(chan string, 1), closed: make(chan struct{})}
+	c := &webSocket{Conn: conn, ws: ws, socket: socketBelow(conn), pongs: make(chan string, 1), closed: make(chan struct{})}
 	ws.SetPingHandler(c.handlePing)
 	ws.SetCloseHandler(func(int, string) error { return nil }) // Close sends the reply
 	go c.answerPings()
 	return c, nil
+}
+
+// socketBelow returns the socket below the layers of a connection, or nil if there is none.
+func socketBelow(conn net.Conn) *socket {
+	for {
+		switch layer := conn.(type) {
+		case *socket:
+			return layer
+		case interface{ NetConn() net.Conn }: // TLS
+			conn = layer.NetConn()
+		default:
+			return nil
+		}
+	}
 }
 
 // webSocketURL returns the URL of the request. It omits the scheme's default port, a dot at the end
@@ -171,13 +190,17 @@ func (c *webSocket) handlePing(data string) error {
 	return nil
 }
 
-// answerPings sends the pongs until the connection is closed.
+// answerPings sends the pongs until the connection is closed. Before the system has accepted a pong, it
+// sends no other one: a server may send pings without end and read nothing.
 func (c *webSocket) answerPings() {
 	for {
 		select {
 		case data := <-c.pongs:
 			// An error means that the connection has failed. The next Read returns it.
 			_ = c.ws.WriteControl(websocket.PongMessage, []byte(data), time.Time{})
+			if c.socket != nil {
+				c.socket.awaitAccepted()
+			}
 		case <-c.closed:
 			return
 		}

@@ -5,6 +5,7 @@ package transport
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -214,6 +215,78 @@ func TestWebSocket_PingWhileAWriteBlocks_IsAnswered(t *testing.T) {
 	}
 	if err := <-waiting; err != nil {
 		t.Error(err)
+	}
+}
+
+// A server that sends pings and reads nothing must not make the bridge collect pongs.
+func TestWebSocket_PingsWithoutEndToAServerThatDoesNotRead_BufferStaysSmall(t *testing.T) {
+	const pings = 2_000
+	release := make(chan struct{})
+	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
+		ping := append([]byte{0x89, 125}, make([]byte, 125)...)
+		for range pings {
+			if _, err := c.NetConn().Write(ping); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Microsecond) // so that the bridge could answer each of them
+		}
+		_ = c.WriteMessage(websocket.BinaryMessage, []byte("last"))
+		<-release
+	})
+	defer close(release)
+	c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+	if _, err := c.Write(make([]byte, 32<<20)); err != nil { // more than the system accepts
+		t.Fatal(err)
+	}
+	before := c.Written()
+	got := make([]byte, len("last"))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "last" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if n := c.Written() - before; n > 1000 {
+		t.Errorf("%d bytes of pongs wait for the server", n)
+	}
+}
+
+// The bridge must not seem to make no progress while a server sends control frames only: it would be restarted.
+func TestWebSocket_ControlFramesWithoutEnd_IdleIsCalled(t *testing.T) {
+	const size = 40 << 20
+	hostPort, _ := listenWebSocket(t, speaksMQTT, func(c *websocket.Conn) {
+		pongs := bytes.Repeat([]byte{0x8a, 0}, 64<<10)
+		for range size / len(pongs) {
+			if _, err := c.NetConn().Write(pongs); err != nil {
+				return
+			}
+		}
+		_ = c.WriteMessage(websocket.BinaryMessage, []byte("last"))
+		_, _, _ = c.ReadMessage()
+	})
+	c := dial(t, Config{HostPort: hostPort, WebSocket: true})
+	idle := 0
+	c.OnIdle(func() bool {
+		idle++
+		return false
+	})
+	got := make([]byte, len("last"))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "last" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	if idle < size/maxWithoutIdle/2 {
+		t.Errorf("idle was called %d times during %d bytes", idle, size)
+	}
+}
+
+func TestSocketBelow_TLS_IsFound(t *testing.T) {
+	near, _ := sockets(t)
+	s := newSocket(near, time.Minute)
+	secure := &alertConn{Conn: tls.Client(s, clientTLS(newPKI(t)))}
+	for _, conn := range []net.Conn{s, secure, &resumedConn{alertConn: secure}} {
+		if socketBelow(conn) != s {
+			t.Errorf("the socket below %T is not found", conn)
+		}
+	}
+	if socketBelow(near) != nil {
+		t.Error("there is a socket below a connection of the system")
 	}
 }
 
