@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
@@ -86,9 +88,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// maskSecrets masks the secrets of the connection in a server's own words. These are the
-// transport's secrets, and the password, or the user name if there is no password (a
-// token). Other words must not pass through it, because the password may be one of them.
+// maxWords is the largest length of a server's own words that an error has, in bytes. An error may be kept for each
+// message that waits.
+const maxWords = 512
+
+// maskSecrets masks the secrets of the connection in a server's own words, and cuts the words to maxWords. The secrets
+// are the transport's secrets, and the password, or the user name if there is no password (a
+// token). Other words must not pass through it, because the password may be one of them. The result does not keep
+// the packet in memory.
 func (s *Session) maskSecrets(words string) string {
 	if words == "" {
 		return ""
@@ -98,7 +105,12 @@ func (s *Session) maskSecrets(words string) string {
 	if secret == "" {
 		secret = s.cfg.Username
 	}
-	return transport.MaskValue(words, secret)
+	words = transport.MaskValue(words, secret)
+	end := min(len(words), maxWords)
+	for end > 0 && end < len(words) && !utf8.RuneStart(words[end]) {
+		end--
+	}
+	return strings.Clone(words[:end])
 }
 
 // Reason codes of MQTT 5 (section 2.4), in addition to the codes of package packet.
@@ -112,6 +124,8 @@ const (
 	codeTopicNameInvalid  = 0x90
 	codeIDInUse           = 0x91
 	codeIDNotFound        = 0x92
+
+	codeReceiveMaximumExceeded = 0x93
 
 	codePayloadFormatInvalid = 0x99
 )

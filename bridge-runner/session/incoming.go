@@ -4,6 +4,8 @@
 package session
 
 import (
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
@@ -58,8 +60,15 @@ func (s *Session) handlePublish(f packet.Frame) error {
 	}
 	s.report(f, p.Faults, p.Topic)
 	s.deliverInbound(&p, own)
+	if s.tooManyInbound {
+		return protocolError(codeReceiveMaximumExceeded, fmt.Sprintf("more than %d messages without waiting for an acknowledgement, so that their packet identifiers are not unique", maxUnackedInbound))
+	}
 	return nil
 }
+
+// maxUnackedInbound is the number of packet identifiers. A server that has more messages in flight breaks the protocol
+// ([MQTT-2.2.1-4] of 5), and could make the bridge hold any number of them.
+const maxUnackedInbound = math.MaxUint16
 
 // deliverInbound passes a message to the handler, unless it is already pending (sections
 // 3.3 and 4.3). The handler also receives messages with faults, so that it acknowledges
@@ -85,8 +94,8 @@ func (s *Session) deliverInbound(p *packet.Publish, own *body) {
 // message of an earlier connection counts as sent again any more: some messages are then
 // forwarded twice, and none is lost.
 //
-// More messages than the bridge's receive maximum are tolerated: Mosquitto 2.0.11 sends
-// them if its max_inflight_messages is higher, and would do so again after each reconnect.
+// More messages than the bridge's receive maximum are tolerated, up to maxUnackedInbound: Mosquitto
+// 2.0.11 sends them if its max_inflight_messages is higher, and would do so again after each reconnect.
 func (s *Session) trackInbound(m *Inbound) (handled bool) {
 	s.state.mu.Lock()
 	in := &s.state.in
@@ -127,6 +136,7 @@ func (s *Session) trackInbound(m *Inbound) (handled bool) {
 // acknowledges the message if Ack was called while there was no connection.
 func (s *Session) recordArrivalLocked(m *Inbound) {
 	s.unackedInbound = append(s.unackedInbound, m)
+	s.tooManyInbound = len(s.unackedInbound)-s.ackedInbound > maxUnackedInbound
 	s.arrivals++
 	s.noteArrivalLocked()
 	s.acknowledgeInOrderLocked()

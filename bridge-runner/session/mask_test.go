@@ -101,3 +101,18 @@ func TestError_ServerRepeatsThePassword_IsMaskedInItsWordsOnly(t *testing.T) {
 		})
 	}
 }
+
+// An error may be kept for each message that a server refuses.
+func TestError_LongWordsOfServer_AreCut(t *testing.T) {
+	s := &Session{}
+	if got := s.maskSecrets(strings.Repeat("\u20ac", 20_000)); got != strings.Repeat("\u20ac", maxWords/3) {
+		t.Errorf("%d bytes are kept", len(got))
+	}
+	s.cfg.Password = "s3cr3t-t0ken"
+	if got, want := s.maskSecrets(strings.Repeat("x", maxWords-3)+s.cfg.Password), strings.Repeat("x", maxWords-3)+"..."; got != want {
+		t.Errorf("the end is %q", got[len(got)-10:])
+	}
+	if got := s.maskSecrets("short"); got != "short" {
+		t.Error(got)
+	}
+}

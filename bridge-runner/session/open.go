@@ -211,7 +211,7 @@ func (s *Session) handshake() (packet.Connack, error) {
 		case err != nil:
 			return packet.Connack{}, err
 		case !ok:
-			if err := s.conn.fill(); err != nil {
+			if err := s.fill(); err != nil {
 				if failed != nil && transport.AsAlert(err) == nil {
 					err = failed
 				}

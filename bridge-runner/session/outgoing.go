@@ -425,6 +425,7 @@ func (s *Session) send() {
 		}
 		data := s.unflushed
 		s.unflushed, s.sending = s.spareBuffer[:0], true
+		s.largestSent = max(s.largestSent, len(data))
 		s.state.mu.Unlock()
 		_, err := s.conn.Write(data) // does not block
 		now := time.Now()

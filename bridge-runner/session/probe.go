@@ -78,7 +78,7 @@ func (s *Session) await(ctx context.Context, wanted packet.Type) (packet.Frame, 
 		case ok:
 			return f, &Error{Kind: ProbeOtherAnswer}
 		}
-		if err := s.conn.fill(); err != nil {
+		if err := s.fill(); err != nil {
 			if transport.TimedOut(ctx, err) {
 				return f, &Error{Kind: ProbeTimeout, Err: err}
 			}

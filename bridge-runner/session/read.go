@@ -31,7 +31,7 @@ func (s *Session) read() {
 		if s.conn.bytesSinceIdle >= readBuffer {
 			s.idle()
 		}
-		if err := s.conn.fill(); err != nil {
+		if err := s.fill(); err != nil {
 			s.readFailed(err)
 			return
 		}
@@ -68,7 +68,7 @@ func (s *Session) readFailed(err error) {
 
 // connectionFailed ends the session because of an error of its connection.
 func (s *Session) connectionFailed(err error) {
-	s.end(connectionLostError(err), Ending{ByServer: transport.Closed(err)})
+	s.end(connectionLostError(err), Ending{ByServer: transport.Closed(err) || isKind(err, ProtocolViolation)})
 }
 
 // handleAll handles the packets that are complete.

@@ -29,7 +29,8 @@
 //     because the server would send the same message on the next connection. The handler
 //     receives a message that cannot be forwarded together with its faults, so that the
 //     message is acknowledged in order.
-//   - A message larger than the maximum packet size is never held in memory as a whole.
+//   - A message larger than the maximum packet size is never held in memory as a whole. The session ends if the
+//     server sends packets that require answers, and reads no answers: they do not collect in memory.
 //   - Only Open, Probe, EndSession, SetSubscriptions and Close block. One goroutine reads. Writes are
 //     collected until it has nothing more to read, and are then sent together, by a [Flusher].
 //
@@ -122,6 +123,9 @@ type Session struct {
 	// refusingInbound is set by Inbound.LeaveAtServer: from then on QoS 1 and 2 messages are left to
 	// the server. It is written with state.mu held.
 	refusingInbound bool
+	// tooManyInbound is whether the server has more than maxUnackedInbound messages in flight. It is written
+	// with state.mu held.
+	tooManyInbound bool
 	// ackedSinceWake is whether the server has acknowledged a message since the last call of
 	// notifyReady.
 	ackedSinceWake bool
@@ -132,6 +136,8 @@ type Session struct {
 	// unflushed holds the bytes that were written and not passed to the connection.
 	unflushed   []byte
 	spareBuffer []byte // becomes unflushed when unflushed is sent
+	// largestSent is the largest number of bytes that were passed to the connection at once.
+	largestSent int
 	// registered is set from registerLocked until send.
 	registered bool
 	sending    bool // a goroutine is in send, without the lock
