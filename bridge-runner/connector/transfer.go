@@ -283,7 +283,8 @@ func (c *Connector) endObsolete(ctx context.Context, s *session.Session) {
 	case err != nil && trying.Err() != nil:
 		return // the next connection tries again
 	case err != nil:
-		log.Warn("the session of an unused client identifier remains on the server; end it by hand", "error", err)
+		why := diagnosis.Of(err)
+		log.Warn("the session of an unused client identifier remains on the server; end it by hand", "reason", why.Reason, "message", why.Message)
 	default:
 		log.Info("the session of an unused client identifier has ended")
 	}

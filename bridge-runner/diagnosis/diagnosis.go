@@ -122,6 +122,10 @@ func (r row) problem(fact func(name string) string) *Problem {
 	return &Problem{r.reason, fill(r.text, fact)}
 }
 
+// maxFact is the largest length of a fact in a message, in bytes. A server may choose a text of hundreds of
+// kilobytes: an error about its certificate quotes the certificate.
+const maxFact = 2048
+
 // fill replaces the placeholders in a text. It replaces nothing in their values.
 func fill(text string, fact func(name string) string) string {
 	var filled strings.Builder
@@ -132,7 +136,7 @@ func fill(text string, fact func(name string) string) string {
 			return filled.String()
 		}
 		name, after, _ := strings.Cut(rest, "}")
-		filled.WriteString(printable.Text(fact(name))) // a server may have chosen it
+		filled.WriteString(printable.Short(fact(name), maxFact)) // a server may have chosen it
 		text = after
 	}
 }

@@ -91,6 +91,21 @@ func TestOf_EachFact_IsInTheMessage(t *testing.T) {
 	}
 }
 
+// A server that sends a certificate with an invalid URI chooses the text of the error.
+func TestOf_HugeFact_IsCut(t *testing.T) {
+	huge := strings.Repeat("x", 400<<10)
+	for _, err := range []error{
+		&transport.Error{Kind: transport.TLSFailed, Detail: huge},
+		&transport.Error{Kind: transport.CertificateNotAccepted, Detail: huge},
+		&session.Error{Kind: session.PublishRefused, Topic: huge, Said: huge},
+		&session.Error{Kind: session.SubscribingFailed, Filters: []string{huge}, Err: &transport.Error{Kind: transport.TLSFailed, Detail: huge}},
+	} {
+		if p := Of(err); len(p.Message) > 4096 || !strings.Contains(p.Message, "xxx...") {
+			t.Errorf("a message of %d bytes: %.100s", len(p.Message), p.Message)
+		}
+	}
+}
+
 // An attempt and a probe have different settings for their time.
 func TestOfProbe_Timeouts_NameTheSettingOfTheProbe(t *testing.T) {
 	for _, err := range []error{
