@@ -55,8 +55,9 @@ const (
 	lastRetry  = 10 * time.Second
 	// maxRetryAfter is the longest pause that a receiver can ask for.
 	maxRetryAfter = time.Hour
-	// maxAnswer is the largest part of an answer that is read, in bytes.
+	// maxAnswer is the largest part of an answer that is read, and maxHeader the largest size of its header, in bytes.
 	maxAnswer = 4096
+	maxHeader = 16 << 10
 )
 
 // Start implements otlptrace.Client.
@@ -161,7 +162,7 @@ func (c *client) withoutURL(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	return fmt.Errorf("sending to %s: %s", c.host(), c.secrets.Mask(e.Err.Error()))
+	return fmt.Errorf("sending to %s: %s", c.host(), shorten(c.secrets.Mask(e.Err.Error())))
 }
 
 // host returns the host and the port of the receiver.
@@ -200,7 +201,7 @@ func (c *client) post(ctx context.Context, body []byte) error {
 	}
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	status := c.secrets.Mask(response.Status)
+	status := shorten(c.secrets.Mask(response.Status))
 	switch {
 	case response.StatusCode/100 == 2 && err == nil:
 		return c.rejected(answer, response.Header.Get("Content-Type"))
@@ -212,7 +213,7 @@ func (c *client) post(ctx context.Context, body []byte) error {
 		return &retryError{"the receiver is not ready: " + status, retryAfter(response.Header.Get("Retry-After"), time.Now())}
 	}
 	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 && to != "" {
-		return fmt.Errorf("the receiver answers %s to %s, and the runner follows no redirects; set the endpoint to the new address", status, c.secrets.Mask(v1alpha1.PublicURL(to)))
+		return fmt.Errorf("the receiver answers %s to %s, and the runner follows no redirects; set the endpoint to the new address", status, shorten(c.secrets.Mask(v1alpha1.PublicURL(to))))
 	}
 	return fmt.Errorf("the receiver answers %s: %s", status, c.secrets.Mask(strings.TrimSpace(strings.ToValidUTF8(string(answer), ""))))
 }

@@ -189,7 +189,7 @@ func (s security) equal(other security) bool {
 // connector returns a client of HTTP that uses the certificates.
 func (s security) connector(timeout time.Duration) *http.Client {
 	return &http.Client{Timeout: timeout, CheckRedirect: noRedirect, Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: idleTimeout,
+		Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxHeader,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: s.cas, Certificates: s.own},
 	}}
 }

@@ -6,6 +6,7 @@ package tracing
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +46,30 @@ func TestUpload_Redirect_IsAnErrorAndHeadersStayHere(t *testing.T) {
 			t.Errorf("status %d: the error is %v, want the new address %s; the other server gets the headers: %t", status, err, other.URL, leaked)
 		}
 		other.Close()
+	}
+}
+
+func TestUpload_LongTextOfReceiver_ErrorIsShort(t *testing.T) {
+	for _, size := range []int{10_000, 500_000} {
+		long := strings.Repeat("x", size)
+		for name, answer := range map[string]string{
+			"the status":   "HTTP/1.1 500 " + long + "\r\nContent-Length: 0\r\n\r\n",
+			"the redirect": "HTTP/1.1 302 Found\r\nLocation: http://h.example/" + long + "\r\nContent-Length: 0\r\n\r\n",
+			"the body":     "HTTP/1.1 500 No\r\nConnection: close\r\n\r\n" + long,
+		} {
+			err := upload(t, func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = conn.Close() }()
+				_, _ = io.WriteString(conn, answer)
+			})
+			if err == nil || len(err.Error()) > maxAnswer+1000 {
+				t.Errorf("%s with %d bytes: the error has %d bytes: %.100v", name, size, len(fmt.Sprint(err)), err)
+			}
+		}
 	}
 }
 
