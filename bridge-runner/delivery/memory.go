@@ -33,8 +33,43 @@ func (p *Pipe) admitLocked(o *origin) bool {
 	// The source would not send the message again: its session ends with the connection.
 	p.meter.Dropped(DropBufferFull)
 	o.in.DropContent()
+	p.forgetDroppedLocked(o.in.Session())
 	p.acknowledgeInTurnLocked(o)
 	return false
+}
+
+// forgetDroppedLocked removes from the queue the messages that were dropped for lack of memory on earlier connections of
+// sources without a session, when another connection has the first such message: no server waits for their
+// acknowledgements. Otherwise they would collect while the front of the queue waits.
+func (p *Pipe) forgetDroppedLocked(s *session.Session) {
+	if s == p.droppedOf {
+		return
+	}
+	p.droppedOf = s
+	var left queue
+	for p.queue.len() > 0 {
+		m := p.queue.pop()
+		o := m.origin
+		dropped := m.progress == done && m.custody == atSource && o != nil && o.in != nil && o.bytes == 0 && o.awaitsAck()
+		if !dropped || !hasEnded(o.in.Session()) {
+			left.push(m)
+		}
+	}
+	p.queue, p.evictor, p.next = left, evictor{}, 0
+	p.spool.wakeIfJoinedLocked()
+}
+
+// hasEnded reports whether a session has ended. nil: it has.
+func hasEnded(s *session.Session) bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // leftAtSource describes the messages that were left at their source for lack of memory.
@@ -47,10 +82,17 @@ type leftAtSource struct {
 	renewedAt time.Time
 }
 
+// addLocked adds a session. It removes the sessions that have ended: their source sends the messages again on its next
+// connection, and while no memory is free, a source may connect any number of times.
 func (f *leftAtSource) addLocked(s *session.Session, size int) {
-	if s != nil && !slices.Contains(f.sessions, s) {
-		f.sessions, f.size = append(f.sessions, s), max(f.size, size)
+	if s == nil || slices.Contains(f.sessions, s) {
+		return
 	}
+	f.sessions = slices.DeleteFunc(f.sessions, hasEnded)
+	if len(f.sessions) == 0 {
+		f.size = 0
+	}
+	f.sessions, f.size = append(f.sessions, s), max(f.size, size)
 }
 
 // minRenewalInterval is the minimum time between two renewals of a source's session.

@@ -190,6 +190,56 @@ func TestMemory_SourceKeepsNoSession_MessageBeyondTheBoundIsDroppedAndAcknowledg
 	w.source.Want("PUBACK 1", "PUBACK 2")
 }
 
+// While the destination is away, a source without a session may send messages for which there is no memory on any number
+// of connections.
+func TestMemory_SourceKeepsNoSession_DroppedMessagesDoNotCollect(t *testing.T) {
+	const connections, messages = 3, 1000
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
+	for range connections {
+		w.source.connect(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))})
+		for n := range messages {
+			w.source.Send(script.Publish(uint16(n+1), 1, "t", mostOfMemory))
+		}
+		w.source.sync()
+		w.source.cut()
+	}
+	w.wantDropped(DropBufferFull, connections*messages-1)
+	w.pipe.mu.Lock()
+	n := w.pipe.queue.len()
+	w.pipe.mu.Unlock()
+	if n > messages+1 {
+		t.Errorf("%d messages are in the queue, want the one that fits, and those of the last connection", n)
+	}
+}
+
+// A session that has ended must not be kept until there is memory: the destination may be away for days, while the
+// source connects again and again.
+func TestMemory_SourceReconnectsWhileNoMemoryIsFree_EndedSessionsAreNotKept(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
+	for n := range 5 {
+		w.source.connect(n > 0, nil)
+		first, second := script.Publish(1, 1, "t", mostOfMemory), script.Publish(2, 1, "t", "second"+mostOfMemory)
+		if n > 0 {
+			first, second = script.Duplicate(first), script.Duplicate(second)
+		}
+		w.source.Send(first, second) // the second is refused
+		w.source.sync()
+		if n < 4 {
+			w.source.cut()
+		}
+	}
+	w.pipe.mu.Lock()
+	sessions := len(w.pipe.leftAtSource.sessions)
+	w.pipe.mu.Unlock()
+	if sessions != 1 {
+		t.Errorf("%d sessions are kept, want the one in use", sessions)
+	}
+	w.destination.up(false)
+	w.destination.Next()
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.wantRenewal()
+}
+
 func TestReady_NotificationHadTheOnlyPlace_TheMessageIsSentAtItsAcknowledgement(t *testing.T) {
 	w := newWorld(t, packet.V5, everything)
 	w.source.connect(false, nil)

@@ -209,6 +209,8 @@ type Pipe struct {
 	// acknowledgement.
 	unackedBytes int
 	leftAtSource leftAtSource
+	// droppedOf is the session of the latest message that was dropped for lack of memory. It is nil if there is none.
+	droppedOf *session.Session
 
 	// wakeAt is when timer calls onTimer. Zero if that is not planned.
 	wakeAt time.Time
