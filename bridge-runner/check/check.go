@@ -75,7 +75,7 @@ func (b *Bridge) usable() bool {
 
 func checkDocument(ctx context.Context, file string, d *config.Document, o Options) Bridge {
 	b := Bridge{File: file, Line: d.Line()}
-	m, problems, err := config.Check(d.Data)
+	m, problems, err := d.Check()
 	if err != nil {
 		b.Errors = []Error{{Line: cmp.Or(lineIn(err), d.Line()), Message: err.Error()}}
 		return b

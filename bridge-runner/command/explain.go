@@ -108,7 +108,7 @@ func (e *Explain) add(report *explain.Report, input Input, topics []string) erro
 		return fmt.Errorf("%s: %w", input.Name, err)
 	}
 	for i := range documents {
-		m, problems, err := config.Check(documents[i].Data)
+		m, problems, err := documents[i].Check()
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s:%d: %w", input.Name, documents[i].Line(), err)

@@ -20,13 +20,16 @@ const noSuchField = "the API has no such field; "
 // Check returns the manifest that [Load] would return, or all errors for which it would refuse the
 // manifest. As on the API server, a value of a wrong type hides the errors that depend on values. err
 // is not nil if data is not YAML, and then names the line, or if it is not an object of Kubernetes.
-func Check(data []byte) (m *Manifest, problems field.ErrorList, err error) {
-	m, err = parse(data)
+func Check(data []byte) (m *Manifest, problems field.ErrorList, err error) { return check(data, 0) }
+
+// check is Check for data that follows the given number of lines in its file.
+func check(data []byte, before int) (m *Manifest, problems field.ErrorList, err error) {
+	m, err = parseAfter(data, before)
 	if refused := (*RefusedError)(nil); !errors.As(err, &refused) {
 		return m, nil, err
 	}
 	refused := err
-	asJSON, err := toJSON(data)
+	asJSON, err := toJSON(data, before)
 	if err != nil {
 		return nil, nil, err
 	}

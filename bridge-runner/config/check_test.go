@@ -5,9 +5,11 @@ package config
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCheck_ValidManifests_ReturnsManifestOfLoad(t *testing.T) {
@@ -61,10 +63,9 @@ spec:
 	if err != nil || len(documents) != 1 || documents[0].Line() != 7 {
 		t.Fatalf("documents: %+v, %v", documents, err)
 	}
-	check := func(text string, want ...string) {
+	check := func(d Document, want ...string) {
 		t.Helper()
-		d := Document{Data: []byte(text)}
-		_, problems, err := Check(d.Data)
+		_, problems, err := d.Check()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,10 +77,11 @@ spec:
 			t.Errorf("errors %q, want %q: %v", got, want, problems)
 		}
 	}
-	own := string(documents[0].Data)
-	check(own, "spec.localToRemote[2].fliter 20", "spec.remote.primary.url 15", "spec.localToRemote[1].qos 19", "spec.localToRemote[2].filter 20")
-	check(strings.Replace(own, `"5"`, "5", 1), "spec.localToRemote[2].fliter 20", "spec.local.protocolVersion 13")
-	check("\n\n\n\n\n\nkind: MQTTBridge", "apiVersion 7", "metadata.name 7", "spec.local.primary.url 7", "spec.remote.primary.url 7", "spec.localToRemote 7")
+	check(documents[0], "spec.localToRemote[2].fliter 20", "spec.remote.primary.url 15", "spec.localToRemote[1].qos 19", "spec.localToRemote[2].filter 20")
+	other := documents[0]
+	other.Data, other.parsed = []byte(strings.Replace(string(other.Data), `"5"`, "5", 1)), false
+	check(other, "spec.localToRemote[2].fliter 20", "spec.local.protocolVersion 13")
+	check(Document{Data: []byte("\n\n\n\n\n\nkind: MQTTBridge")}, "apiVersion 7", "metadata.name 7", "spec.local.primary.url 7", "spec.remote.primary.url 7", "spec.localToRemote 7")
 }
 
 func TestCheck_NoBridge_IsOneError(t *testing.T) {
@@ -105,6 +107,80 @@ func TestCheck_TabOrReservedCharacter_ErrorNamesRemedy(t *testing.T) {
 	}
 }
 
+// A file may have errors in thousands of lines.
+func TestCheck_ManyErrors_LinesAreFoundWithin10Seconds(t *testing.T) {
+	const fields = 10_000
+	var text strings.Builder
+	text.WriteString("---\napiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\n")
+	for i := range fields {
+		fmt.Fprintf(&text, "f%d: 1\n", i)
+	}
+	start := time.Now()
+	d := documents(t, text.String())[0]
+	_, problems, err := d.Check()
+	if err != nil || len(problems) < fields {
+		t.Fatalf("%d problems, %v", len(problems), err)
+	}
+	for _, p := range problems {
+		var field int
+		if n, _ := fmt.Sscanf(p.Field, "f%d", &field); n == 1 && d.LineOf(p.Field) != field+4 {
+			t.Fatalf("%s is in line %d", p.Field, d.LineOf(p.Field))
+		}
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the lines of %d errors are found after %s", len(problems), took)
+	}
+}
+
+// aliases returns a manifest with labels whose values are an alias of one text.
+func aliases(size, number int) []byte {
+	return []byte("apiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\nmetadata:\n  name: &a " + strings.Repeat("a", size) + "\n  labels:\n" +
+		numberedLines("    k%d: *a\n", number))
+}
+
+func numberedLines(format string, number int) string {
+	var b strings.Builder
+	for i := range number {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+func TestCheck_AliasesOfALongText_AreRefusedWithLittleMemory(t *testing.T) {
+	data := aliases(10_000, 10_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, problems, err := Check(data)
+	runtime.ReadMemStats(&after)
+	if err == nil || len(problems) > 0 || !strings.Contains(err.Error(), "aliases") {
+		t.Errorf("%d problems, %v", len(problems), err)
+	}
+	if allocated := int(after.TotalAlloc - before.TotalAlloc); allocated > 64<<20 {
+		t.Errorf("%d bytes are allocated for a manifest of %d bytes", allocated, len(data))
+	}
+	for name, text := range map[string]string{
+		"an alias within its own value": "a: &a\n- *a\n",
+		"aliases of aliases":            "a: &a [x, x, x, x, x, x, x, x]\n" + nested(8),
+	} {
+		if _, _, err := Check([]byte(text)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, problems, err := Check(aliases(5, 3)); err != nil || strings.Contains(problems.ToAggregate().Error(), "alias") {
+		t.Errorf("few short aliases: %v, %v", problems, err)
+	}
+}
+
+// nested returns lists that each repeat the list before. The first one repeats a.
+func nested(levels int) string {
+	var b strings.Builder
+	for i := range levels {
+		before := string(rune('a' + i))
+		fmt.Fprintf(&b, "%[2]c: &%[2]c [*%[1]s, *%[1]s, *%[1]s, *%[1]s, *%[1]s, *%[1]s, *%[1]s, *%[1]s]\n", before, 'b'+i)
+	}
+	return b.String()
+}
+
 func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -127,8 +203,8 @@ func TestDocuments_Markers_SeparateDocuments(t *testing.T) {
 			t.Errorf("%q: %v", c.text, err)
 		}
 		for _, d := range documents {
-			if lines := strings.Count(string(d.Data), "\n") - strings.Count(strings.TrimSpace(string(d.Data)), "\n"); lines < d.Line()-1 {
-				t.Errorf("%q: the document at line %d begins at line %d", c.text, d.Line(), lines)
+			if line := d.LineOf(""); line != d.Line() {
+				t.Errorf("%q: the document at line %d begins at line %d", c.text, d.Line(), line)
 			}
 			got = append(got, fmt.Sprint(d.Line(), " ", strings.TrimSpace(string(d.Data))))
 		}

@@ -12,19 +12,28 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
 )
 
-// Document is a YAML document of a file.
+// Document is a YAML document of a file. One goroutine at a time may use it.
 type Document struct {
-	// Data begins with an empty line for each line of the file before the document, so that errors name the
-	// lines of the file.
+	// Data is the content of the document.
 	Data []byte
-	// line is the first line of the document in the file, and before the number of lines before its marker
-	// or, without a marker, 0.
+	// line is the first line of the document in the file, and before the number of lines before Data.
 	line, before int
+
+	// parsed is true after LineOf has parsed Data.
+	parsed bool
+	// root is the content as a tree. It is nil if Data is not YAML. It is valid if parsed is set.
+	root *yaml.Node
+	// keys are the positions of the keys in the objects of the tree, by object.
+	keys map[*yaml.Node]map[string]int
 }
+
+// maxOthers is the largest number of kinds of other APIs that an error names.
+const maxOthers = 10
 
 // Documents returns the YAML documents of a file that may be MQTTBridges. It leaves out documents that
 // have only comments, and objects of other APIs, such as Secrets. If there is none, the error names the
@@ -36,15 +45,14 @@ func Documents(file []byte) ([]Document, error) {
 		switch other := d.other(); {
 		case other == "":
 			bridges = append(bridges, d)
-		case !slices.Contains(others, other):
+		case len(others) <= maxOthers && !slices.Contains(others, other):
 			others = append(others, other)
 		}
 	}
-	const remedy = "name a file with a manifest of kind MQTTBridge"
-	for i := range bridges { // not before: a file may have thousands of other objects
-		d := &bridges[i]
-		d.Data = append(bytes.Repeat([]byte("\n"), d.before), d.Data...)
+	if len(others) > maxOthers {
+		others[maxOthers] = "and others"
 	}
+	const remedy = "name a file with a manifest of kind MQTTBridge"
 	switch {
 	case len(bridges) > 0:
 		return bridges, nil
@@ -54,7 +62,7 @@ func Documents(file []byte) ([]Document, error) {
 	return nil, fmt.Errorf("the file has no MQTTBridge: it has only objects of other APIs: %s; %s", strings.Join(others, ", "), remedy)
 }
 
-// split returns the documents of a file that are not blank, without the empty lines at the beginning of Data.
+// split returns the documents of a file that are not blank.
 func split(file []byte) []Document {
 	file = bytes.TrimPrefix(utf8Text(file), []byte("\uFEFF"))
 	var all []Document
@@ -128,30 +136,40 @@ func (d *Document) other() string {
 // Line returns the first line of the document in the file, counted from 1.
 func (d *Document) Line() int { return d.line }
 
+// Check returns the result of [Check]. Errors name the lines of the file.
+func (d *Document) Check() (m *Manifest, problems field.ErrorList, err error) {
+	return check(d.Data, d.before)
+}
+
 // LineOf returns the line of a field in the file, counted from 1. If the field is missing, it is the line
 // of the object that should have it. It returns 0 if the document is not YAML.
 func (d *Document) LineOf(path string) int {
-	var root yaml.Node
-	if yaml.Unmarshal(d.Data, &root) != nil || len(root.Content) == 0 {
+	if !d.parsed {
+		d.parsed = true
+		var document yaml.Node
+		if yaml.Unmarshal(d.Data, &document) == nil && len(document.Content) > 0 {
+			d.root = document.Content[0]
+		}
+	}
+	if d.root == nil {
 		return 0
 	}
-	node := root.Content[0]
-	line := node.Line
+	node, line := d.root, d.root.Line
 	for steps := stepsOf(path); len(steps) > 0; {
-		key, value, used := descend(node, steps)
+		key, value, used := d.descend(node, steps)
 		if value == nil {
 			break
 		}
 		line, node, steps = key.Line, value, steps[used:]
 	}
-	return line
+	return d.before + line
 }
 
 // descend returns the value of the first steps, and the node that shows its line. It is the value of one step, or of a
 // key that contains dots. used is the number of steps of the key.
-func descend(n *yaml.Node, steps []string) (key, value *yaml.Node, used int) {
+func (d *Document) descend(n *yaml.Node, steps []string) (key, value *yaml.Node, used int) {
 	for used = 1; used <= min(len(steps), maxKeySteps); used++ {
-		if key, value = childOf(n, strings.Join(steps[:used], ".")); value != nil {
+		if key, value = d.childOf(n, strings.Join(steps[:used], ".")); value != nil {
 			return key, value, used
 		}
 	}
@@ -168,13 +186,11 @@ func stepsOf(path string) []string {
 }
 
 // childOf returns the value of a key or an index, and the node that shows its line.
-func childOf(n *yaml.Node, step string) (key, value *yaml.Node) {
+func (d *Document) childOf(n *yaml.Node, step string) (key, value *yaml.Node) {
 	switch n.Kind {
 	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == step {
-				return n.Content[i], n.Content[i+1]
-			}
+		if i, ok := d.keysOf(n)[step]; ok {
+			return n.Content[i], n.Content[i+1]
 		}
 	case yaml.SequenceNode:
 		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
@@ -183,4 +199,22 @@ func childOf(n *yaml.Node, step string) (key, value *yaml.Node) {
 	default: // a scalar has no children
 	}
 	return nil, nil
+}
+
+// keysOf returns the positions of the keys in an object. Of equal keys it is the first one.
+func (d *Document) keysOf(n *yaml.Node) map[string]int {
+	if known := d.keys[n]; known != nil {
+		return known
+	}
+	keys := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if _, ok := keys[n.Content[i].Value]; !ok {
+			keys[n.Content[i].Value] = i
+		}
+	}
+	if d.keys == nil {
+		d.keys = map[*yaml.Node]map[string]int{}
+	}
+	d.keys[n] = keys
+	return keys
 }

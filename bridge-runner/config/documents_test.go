@@ -75,3 +75,29 @@ func TestDocuments_ManyOtherObjects_NeedLittleMemory(t *testing.T) {
 		t.Errorf("%d bytes are allocated for a file of %d bytes", allocated, len(file))
 	}
 }
+
+// The lines before a document must not be copied for each document.
+func TestDocuments_ManyBridges_NeedLittleMemory(t *testing.T) {
+	file := []byte(strings.Repeat("a: 1\n"+strings.Repeat("# line\n", 100)+"---\n", 2000))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, err := Documents(file)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(got) != 2000 || got[1999].LineOf("a") != 1999*102+1 {
+		t.Fatalf("%d documents, %v", len(got), err)
+	}
+	if allocated := int(after.TotalAlloc - before.TotalAlloc); allocated > 60*len(file) {
+		t.Errorf("%d bytes are allocated for a file of %d bytes", allocated, len(file))
+	}
+}
+
+func TestDocuments_ManyOtherKinds_NamesTen(t *testing.T) {
+	var file strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&file, "---\napiVersion: v1\nkind: K%d\n", i)
+	}
+	_, err := Documents([]byte(file.String()))
+	if err == nil || !strings.Contains(err.Error(), "K9 (v1), and others;") {
+		t.Errorf("%.1000v", err)
+	}
+}

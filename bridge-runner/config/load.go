@@ -14,13 +14,17 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
+	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
@@ -66,7 +70,7 @@ func Load(path string) (*Manifest, error) {
 	case len(documents) > 1:
 		return nil, fmt.Errorf("%s: the file has %d MQTTBridges, in the lines %d and %d; write each one into a file of its own, and use --bridges DIRECTORY", path, len(documents), documents[0].Line(), documents[1].Line())
 	}
-	m, err := parse(documents[0].Data)
+	m, err := parseAfter(documents[0].Data, documents[0].before)
 	switch refused := (*RefusedError)(nil); {
 	case errors.As(err, &refused):
 		return nil, fmt.Errorf("the manifest %s is invalid: %w", path, err)
@@ -87,17 +91,28 @@ func readManifest(path string) ([]byte, error) {
 	if info.Size() > maxManifestBytes {
 		return nil, fmt.Errorf("the manifest %s has %d bytes, which is more than the limit of %d bytes; the file must contain one MQTTBridge manifest", path, info.Size(), maxManifestBytes)
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // the file that the user names
+	file, err := os.Open(path) //nolint:gosec // the file that the user names
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxManifestBytes+1)) // a device has no size, and no end
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the manifest: %w", err)
+	case len(data) > maxManifestBytes:
+		return nil, fmt.Errorf("the manifest %s has more than the limit of %d bytes; the file must contain one MQTTBridge manifest", path, maxManifestBytes)
 	}
 	return data, nil
 }
 
 // parse decodes and validates a manifest. The error is a RefusedError, unless data is no YAML object with
 // apiVersion or kind.
-func parse(data []byte) (*Manifest, error) {
-	asJSON, err := toJSON(data)
+func parse(data []byte) (*Manifest, error) { return parseAfter(data, 0) }
+
+// parseAfter is parse for data that follows the given number of lines in its file.
+func parseAfter(data []byte, before int) (*Manifest, error) {
+	asJSON, err := toJSON(data, before)
 	if err != nil {
 		return nil, err
 	}
@@ -143,13 +158,17 @@ func checkObjectHead(asJSON []byte) error {
 }
 
 // toJSON reads YAML as the API server does: field names are case-sensitive, and errors name the
-// path of an unknown field.
-func toJSON(data []byte) ([]byte, error) {
-	asJSON, err := yaml.YAMLToJSONStrict(data)
+// path of an unknown field. before is the number of lines before data in its file.
+func toJSON(data []byte, before int) ([]byte, error) {
+	err := checkAliases(data)
+	var asJSON []byte
+	if err == nil {
+		asJSON, err = yaml.YAMLToJSONStrict(data)
+	}
 	if err == nil {
 		return asJSON, nil
 	}
-	text := manifest.WithoutAlias(err).Error()
+	text := addLines(manifest.WithoutAlias(err).Error(), before)
 	switch { // errors that contain a value, which may be a secret
 	case strings.Contains(text, "cannot decode"):
 		return nil, errors.New("a value has a tag such as !!int that it does not fit; remove the tag, or write the value in quotes")
@@ -159,6 +178,58 @@ func toJSON(data []byte) ([]byte, error) {
 		text += "; indent with spaces and not with tabs, and write a value that begins with @, % or ` in quotes"
 	}
 	return nil, errors.New(strings.NewReplacer(":\n  ", ": ", "\n  ", "; ").Replace(text)) // several errors are several lines
+}
+
+// lineNumber matches a line that an error of the YAML parser names.
+var lineNumber = regexp.MustCompile(`\bline (\d+):`)
+
+// addLines adds a number of lines to the lines that an error of the YAML parser names.
+func addLines(text string, before int) string {
+	return lineNumber.ReplaceAllStringFunc(text, func(named string) string {
+		line, err := strconv.Atoi(lineNumber.FindStringSubmatch(named)[1])
+		if err != nil { // not reached: no file has that many lines
+			return named
+		}
+		return fmt.Sprintf("line %d:", before+line)
+	})
+}
+
+// checkAliases refuses YAML whose aliases stand for more than a manifest has. The parser bounds the number of values
+// that aliases repeat, but not their size: a text of one megabyte, repeated ten thousand times, would become JSON of
+// ten gigabytes.
+func checkAliases(data []byte) error {
+	if bytes.IndexByte(data, '*') < 0 || bytes.IndexByte(data, '&') < 0 {
+		return nil
+	}
+	var document yamlv3.Node
+	if err := yamlv3.Unmarshal(data, &document); err != nil {
+		return err
+	}
+	hasAliases := false
+	if size := expandedSize(&document, map[*yamlv3.Node]int{}, &hasAliases); hasAliases && size > maxManifestBytes {
+		return fmt.Errorf("the aliases (*) stand for values with more than %d bytes in all; write the values in place of the aliases", maxManifestBytes)
+	}
+	return nil
+}
+
+// expandedSize returns the size of the texts of a value whose aliases are replaced by their values, or a size above
+// maxManifestBytes. sizes are the sizes of the values that are known.
+func expandedSize(n *yamlv3.Node, sizes map[*yamlv3.Node]int, hasAliases *bool) int {
+	if size, ok := sizes[n]; ok {
+		return size
+	}
+	const tooLarge = maxManifestBytes + 1
+	sizes[n] = tooLarge // of an alias within its own value, which the parser refuses later
+	size := len(n.Value) + 1
+	if n.Kind == yamlv3.AliasNode {
+		*hasAliases = true
+		size = expandedSize(n.Alias, sizes, hasAliases)
+	}
+	for _, child := range n.Content {
+		size = min(size+expandedSize(child, sizes, hasAliases), tooLarge)
+	}
+	sizes[n] = size
+	return size
 }
 
 // head is the part of a manifest that is the same in all versions of the protocol.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/mqttbridge/mqttbridge-operator/api/v1alpha1"
@@ -33,15 +34,21 @@ func validateTypes(asJSON []byte) field.ErrorList {
 	return checkType(tree, reflect.TypeFor[v1alpha1.MQTTBridge](), nil)
 }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+var (
+	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	quantity    = reflect.TypeFor[resource.Quantity]()
+)
 
 // checkType checks that a value has the type of its field.
 func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if value == nil || reflect.PointerTo(t).Implements(unmarshaler) {
-		return nil // quantities and times accept several types
+	switch {
+	case t == quantity:
+		return checkQuantity(value, path)
+	case value == nil || reflect.PointerTo(t).Implements(unmarshaler):
+		return nil // times, for example, accept several types
 	}
 	switch t.Kind() {
 	case reflect.Struct:
@@ -69,6 +76,31 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 	default:
 		return checkScalar(value, t, path)
 	}
+}
+
+const (
+	// maxQuantity is the largest length of a quantity, and maxExponent of its exponent.
+	maxQuantity = 64
+	maxExponent = 3
+)
+
+// checkQuantity refuses quantities whose evaluation does not end: of 1e1000000000, it would compute each digit. The
+// decoder reports other values that are no quantities.
+func checkQuantity(value any, path *field.Path) field.ErrorList {
+	var text string
+	switch value := value.(type) {
+	case string:
+		text = value
+	case json.Number:
+		text = value.String()
+	default:
+		return nil
+	}
+	_, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	if len(text) <= maxQuantity && len(strings.TrimLeft(exponent, "+-")) <= maxExponent {
+		return nil
+	}
+	return wrongType(path, value, fmt.Sprintf("must be a quantity of at most %d characters, with an exponent of at most %d digits; write a number with a unit, as in 64Mi", maxQuantity, maxExponent))
 }
 
 func checkObject(value any, t reflect.Type, path *field.Path) field.ErrorList {

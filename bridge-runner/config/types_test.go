@@ -4,8 +4,11 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
@@ -57,4 +60,32 @@ func TestLoad_ValueOfWrongType_NamesFieldValueAndRemedy(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Such a quantity has a billion digits.
+func TestCheck_QuantityThatCannotBeEvaluated_IsRefusedAtOnce(t *testing.T) {
+	for _, quantity := range []string{"1e1000000000", `"1E+1000000000"`, `"12345678901234567890e1000000000"`, `"1e-1000000000"`, `"0e1000000000"`, `"` + strings.Repeat("1", 65) + `"`} {
+		for _, field := range []string{"buffer: {disk: {size: %s}}", "buffer: {memory: {size: %s}}", "runner: {resources: {limits: {memory: %s}}}"} {
+			manifest := strings.Replace(minimal, "localToRemote:", fmt.Sprintf(field, quantity)+"\n  localToRemote:", 1)
+			refused := make(chan error, 1)
+			go func() {
+				_, problems, err := Check([]byte(manifest))
+				refused <- errors.Join(err, problems.ToAggregate())
+			}()
+			select {
+			case err := <-refused:
+				if err == nil || !strings.Contains(err.Error(), "must be a quantity of at most 64 characters") {
+					t.Errorf("%s: %.200v", fmt.Sprintf(field, quantity), err)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s: the check does not end", fmt.Sprintf(field, quantity))
+			}
+		}
+	}
+	for _, quantity := range []string{"64Mi", "1e9", "2E", "2Ei", "1000000000", "1e+9"} {
+		manifest := strings.Replace(minimal, "localToRemote:", "buffer: {disk: {size: "+quantity+"}}\n  localToRemote:", 1)
+		if _, problems, err := Check([]byte(manifest)); err != nil || strings.Contains(fmt.Sprint(problems), "must be a quantity") {
+			t.Errorf("%s: %v, %v", quantity, problems, err)
+		}
+	}
 }
