@@ -113,7 +113,7 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 		}
 		defer func() { _ = root.Close() }()
 		opts.ReadFile = func(path string) ([]byte, error) {
-			return root.ReadFile(strings.TrimPrefix(filepath.Clean("/"+path), "/"))
+			return readBelow(root, strings.TrimPrefix(filepath.Clean("/"+path), "/"))
 		}
 	}
 	results := make([]*importer.Result, len(sources))
@@ -132,6 +132,31 @@ func (c *Import) importFiles(sources []string, in io.Reader, out, fault io.Write
 		return 0, err
 	}
 	return c.report(sources, results, fault), nil
+}
+
+// maxSecret is the largest size of a certificate or key, in bytes. A Secret of Kubernetes has no more.
+const maxSecret = 1 << 20
+
+// readBelow reads a file below a directory. The configuration chooses the name: the file may be a device or a pipe,
+// which may have no end.
+func readBelow(root *os.Root, name string) ([]byte, error) {
+	info, err := root.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", name)
+	}
+	file, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err == nil && len(data) > maxSecret {
+		err = fmt.Errorf("%s has more than %d bytes; a Secret has no room for it", name, maxSecret)
+	}
+	return data, err
 }
 
 // inFile names the file in each line of an error.

@@ -304,3 +304,33 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 		}
 	}
 }
+
+// The configuration chooses the names of the files, which may be devices without an end.
+func TestImport_FileThatIsNoKey_IsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	for name, size := range map[string]int{"large.pem": maxSecret + 1, "ca.pem": 10} {
+		if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "dir"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("loop", filepath.Join(dir, "loop")); err != nil {
+		t.Skip(err)
+	}
+	for _, c := range []struct{ files, path, want string }{
+		{dir, "/ca.pem", ""},
+		{dir, "/large.pem", "the file cannot be read: large.pem has more than 1048576 bytes; a Secret has no room for it"},
+		{dir, "/dir", "the file cannot be read: dir is no regular file"},
+		{dir, "/loop", "the file cannot be read: "},
+		{"/", os.DevNull, "the file cannot be read: dev/null is no regular file"},
+	} {
+		var out, messages bytes.Buffer
+		config := "connection a\naddress h:8883\ntopic # out\nbridge_cafile " + c.path + "\n"
+		RunImport([]string{"--files", c.files, "-"}, strings.NewReader(config), &out, &messages)
+		if isRead := !strings.Contains(messages.String(), "cannot be read"); isRead != (c.want == "") || !strings.Contains(messages.String(), c.want) {
+			t.Errorf("%s: %s\nwant %q", c.path, &messages, c.want)
+		}
+	}
+}

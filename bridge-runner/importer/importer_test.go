@@ -49,6 +49,19 @@ func TestImport_FileOfAnotherFormat_NamesIt(t *testing.T) {
 	}
 }
 
+// A file that is no configuration must not make the program use memory without end.
+func TestImport_HostileFile_ErrorIsShort(t *testing.T) {
+	for name, c := range map[string]struct{ from, file, want string }{
+		"a key with millions of parts": {"nanomq", "bridge.mqtt.b." + strings.Repeat("a.", 3<<20) + "k=1\n", "line 1, column 1: the key has more than 64 parts"},
+		"a fault in each line":         {"mosquitto", strings.Repeat("x\n", 200_000), "line 100, column 1: the lines after this one are not checked"},
+	} {
+		_, err := Import([]byte(c.file), c.from, &draft.Options{})
+		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 32<<10 {
+			t.Errorf("%s: %.1000v, want %q", name, err, c.want)
+		}
+	}
+}
+
 // Words that a version of YAML reads as another type are quoted.
 func TestYAML_TextsThatLookLikeOtherTypes_AreQuoted(t *testing.T) {
 	for _, text := range []string{"on", "Off", "yes", "n", "true", "null", "1", "1.5", "1:30", "0x1f", "~", "a: b", "# a", "'", `"`, "a\tb", "-", "*a", "é", "", "a\nb\n", "2026-01-01", "\x7f", "\u0085", "\uFEFFa", "\uFFFE", "a\n\x7f\n", "\U0001F600"} {

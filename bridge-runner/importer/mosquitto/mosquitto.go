@@ -99,9 +99,12 @@ var wordOptions = strings.Fields(`allow_anonymous bridge_insecure bridge_max_pac
 // optionName matches the name of an option. The rest of a word, such as remote_password=VALUE, may be a secret.
 var optionName = regexp.MustCompile(`^[A-Za-z0-9_.]*`)
 
+// maxFaults is the largest number of faults that an error has. A file that is no configuration may have millions.
+const maxFaults = 100
+
 // parse reads lines of an option and its value. It returns the options of the broker, the options of
-// each connection, and the unknown options before the first connection; or an error that has all faults
-// of the lines.
+// each connection, and the unknown options before the first connection; or an error that has the first
+// maxFaults faults of the lines.
 func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field, err error) {
 	broker = &tree.Value{Kind: tree.Object, Line: 1, Column: 1}
 	var current *tree.Field
@@ -156,6 +159,10 @@ func parse(data []byte) (broker *tree.Value, connections, unknown []*tree.Field,
 			if err := addOption(current.Value, f); err != nil {
 				faults = append(faults, err)
 			}
+		}
+		if len(faults) == maxFaults {
+			faults = append(faults, tree.Errorf(number, column, "the lines after this one are not checked, because the file has %d faults up to here; correct these first", maxFaults))
+			break
 		}
 	}
 	return broker, connections, unknown, errors.Join(faults...)

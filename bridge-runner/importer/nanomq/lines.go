@@ -45,6 +45,9 @@ func typed(key, text string) (value, note string) {
 	return text, ""
 }
 
+// maxParts is the largest number of parts of a key. Each part is a level of objects.
+const maxParts = 64
+
 // parseLines reads the format with lines KEY=VALUE, and returns it in the form of the current
 // format, with notes about values. Values have no quotes. A line that begins with # is a comment.
 func parseLines(data []byte) (*tree.Value, []draft.Finding, error) {
@@ -77,6 +80,8 @@ func parseLines(data []byte) (*tree.Value, []draft.Finding, error) {
 			return nil, nil, tree.Errorf(number, column, "the key %s has no value; write %s=VALUE", key, key)
 		case !isBridge && (len(parts) < 2 || parts[0] != "bridge") && parts[0] != "url":
 			continue // a setting of the broker
+		case len(parts) > maxParts:
+			return nil, nil, tree.Errorf(number, column, "the key has more than %d parts", maxParts)
 		}
 		text, note := typed(key, text)
 		if note != "" && isBridge {
