@@ -24,7 +24,7 @@ func TestStatus_ClusterWithoutTheAPI_SaysHowToInstallIt(t *testing.T) {
 	empty := httptest.NewServer(http.NotFoundHandler())
 	defer empty.Close()
 	plugin(t, "status", "-n", "plant", "--server", empty.URL).want(t, failed, "the CRD mqttbridges.mqttbridge.io is not installed; install the operator")
-	plugin(t, "status", "-n", "plant", "--server", "http://"+mqtttest.FreeAddress(t)).want(t, failed, "connection refused")
+	plugin(t, "status", "-n", "plant", "--server", "http://"+mqtttest.FreeAddress(t)).want(t, failed, "connection refused", "\nThe API server cannot be reached: check the context of kubectl, or name another one by --context or --kubeconfig.\n")
 	plugin(t, "status", "--kubeconfig", "missing").want(t, failed, "missing")
 }
 

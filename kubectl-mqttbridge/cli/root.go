@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 
@@ -101,6 +102,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 		p.tell("%s: %v", name, err)
 		if right := (*cluster.MissingRight)(nil); errors.As(err, &right) {
 			p.tell("The API server answers: %v", right.Unwrap())
+		}
+		if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+			p.tell("The API server cannot be reached: check the context of kubectl, or name another one by --context or --kubeconfig.")
 		}
 	}
 	if status.status == usage && status.err != nil {
