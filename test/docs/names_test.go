@@ -28,7 +28,7 @@ var (
 
 // foreignNames are names of other programs on the pages.
 var foreignNames = []string{
-	"LoadCredential", "VmHWM", "VmRSS", // systemd, Linux
+	"LoadCredential", "VmHWM", "VmRSS", "CrossNamespacePodAffinity", // systemd, Linux, Kubernetes
 	"ca.crt", "tls.crt", "runner.yaml", "crds.yaml", // files and keys of Secrets
 	"spec.strategy.rollingUpdate", "rbac.extraRules", // a Deployment, the chart of kube-state-metrics
 }
