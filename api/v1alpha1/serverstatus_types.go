@@ -89,7 +89,7 @@ type ServerError struct {
 	// docs/troubleshooting.md explains all of them.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z]+([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`
 	Reason string `json:"reason,omitempty"`
 
 	// message describes the failure and the remedy.

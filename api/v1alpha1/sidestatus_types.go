@@ -56,7 +56,7 @@ type Shortfall struct {
 	// reason is a reason of the condition Degraded, such as QoSLowered.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z]+([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`
 	Reason string `json:"reason,omitempty"`
 
 	// message describes the missing feature, its effect, and the remedy.
