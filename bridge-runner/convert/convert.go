@@ -277,7 +277,13 @@ func preferServer(b *object, name string, side *object) (notes []string, err err
 // serverName returns the name that a server has now. Before, the default names were primary,
 // backup-1, backup-2 and so on.
 func serverName(side *object, before string) (string, error) {
-	data, err := yaml.Marshal(side.node)
+	servers := objectOf(mapping()) // without the other fields, whose values may be hostile
+	for _, key := range []string{"primary", "backups"} {
+		if value := side.get(key); value != nil {
+			servers.set(key, value)
+		}
+	}
+	data, err := yaml.Marshal(servers.node)
 	if err != nil {
 		return "", fmt.Errorf("reading the servers: %w", err)
 	}

@@ -225,3 +225,12 @@ func TestManifests_AliasInBridge_IsRefused(t *testing.T) {
 		t.Errorf("another object: %s", got)
 	}
 }
+
+// The decoder of a quantity computes each of its digits.
+func TestManifests_RequestedServerBesideAnEndlessQuantity_IsConverted(t *testing.T) {
+	const in = "apiVersion: mqttbridge.io/v1alpha1\nkind: MQTTBridge\nmetadata: {name: b, annotations: {mqttbridge.io/switch-local: primary}}\n" +
+		"spec:\n  local: {primary: {url: \"mqtt://local\"}, maximumPacketSize: \"12345678901234567890e100000000\"}\n"
+	if out, _, err := Manifests([]byte(in), "n"); err != nil || !strings.Contains(string(out), "preferredServer: {name: local}") {
+		t.Errorf("%s, %v", out, err)
+	}
+}
