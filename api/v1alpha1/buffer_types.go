@@ -58,7 +58,7 @@ type MemoryBuffer struct {
 	// direction, a pod needs up to five times this size in addition to its memory use
 	// without messages. Default 8Mi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE][+-]?[0-9]{3}') || !isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('64Ki')) >= 0 && quantity(string(self)).compareTo(quantity('4Gi')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer in memory must be from 64Ki to 4Gi, as in 32Mi"
+	// +kubebuilder:validation:XValidation:rule="string(self).size() <= 64 && !string(self).matches('[eE][+-]?[0-9.]{3}') && (!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('64Ki')) >= 0 && quantity(string(self)).compareTo(quantity('4Gi')) <= 0))",reason=FieldValueInvalid,message="the size of the buffer in memory must be from 64Ki to 4Gi, as in 32Mi"
 	Size *resource.Quantity `json:"size,omitempty"`
 }
 
@@ -72,7 +72,7 @@ type DiskBuffer struct {
 	// for the file system. Directions that have rules share the space evenly. It can be
 	// raised later if the StorageClass allows volume expansion, but not lowered.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE][+-]?[0-9]{3}') || !isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('16Ti')) <= 0)",reason=FieldValueInvalid,message="the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi"
+	// +kubebuilder:validation:XValidation:rule="string(self).size() <= 64 && !string(self).matches('[eE][+-]?[0-9.]{3}') && (!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('16Mi')) >= 0 && quantity(string(self)).compareTo(quantity('16Ti')) <= 0))",reason=FieldValueInvalid,message="the size of the buffer on disk must be from 16Mi to 16Ti, as in 10Gi"
 	Size *resource.Quantity `json:"size,omitempty"`
 
 	// storageClassName is the name of the volume's StorageClass. Default: the cluster's
@@ -177,6 +177,6 @@ type Drain struct {
 	// this limit is sent whole, and the next messages wait longer, so that the average rate
 	// stays within the limit. Default: no limit.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE][+-]?[0-9]{3}') || !isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('16Gi')) <= 0)",reason=FieldValueInvalid,message="bytesPerSecond must be from 1Ki to 16Gi, as in 1Mi"
+	// +kubebuilder:validation:XValidation:rule="string(self).size() <= 64 && !string(self).matches('[eE][+-]?[0-9.]{3}') && (!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('16Gi')) <= 0))",reason=FieldValueInvalid,message="bytesPerSecond must be from 1Ki to 16Gi, as in 1Mi"
 	BytesPerSecond *resource.Quantity `json:"bytesPerSecond,omitempty"`
 }

@@ -268,7 +268,7 @@ type Side struct {
 	// the runner forwards messages of this size, it needs up to eight times this size in
 	// addition to its memory use without messages: 256Mi with the default. Default 32Mi.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE][+-]?[0-9]{3}') || !isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0)",reason=FieldValueInvalid,message="maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"
+	// +kubebuilder:validation:XValidation:rule="string(self).size() <= 64 && !string(self).matches('[eE][+-]?[0-9.]{3}') && (!isQuantity(string(self)) || (quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('268435460')) <= 0))",reason=FieldValueInvalid,message="maximumPacketSize must be from 1Ki to 268435460, as in 32Mi"
 	MaximumPacketSize *resource.Quantity `json:"maximumPacketSize,omitempty"`
 
 	// bridgeMode controls whether the bridge identifies itself as a bridge to servers of
