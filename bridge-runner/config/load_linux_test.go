@@ -21,7 +21,7 @@ func TestLoad_PipeWithoutEnd_IsRefused(t *testing.T) {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		pipe, err := os.OpenFile(path, os.O_WRONLY, 0) //nolint:gosec // a file of the test
+		pipe, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			t.Error(err)
 			return

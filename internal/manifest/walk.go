@@ -85,7 +85,8 @@ func connect(routes []*route, follows func(a, b *route) bool) []*route {
 			if !follows(a, b) || !output.Overlaps(b.rule.Filter) {
 				continue
 			}
-			if links++; links > maxLinks {
+			links++
+			if links > maxLinks {
 				return nil
 			}
 			a.next = append(a.next, b)
