@@ -212,6 +212,24 @@ func TestMemory_SourceKeepsNoSession_DroppedMessagesDoNotCollect(t *testing.T) {
 	}
 }
 
+// A server may keep a session that should have ended with the connection.
+func TestMemory_ForgottenMessageIsSentAgain_IsAcknowledged(t *testing.T) {
+	w := newWorldWith(t, packet.V5, Options{MemoryBytes: smallMemory}, everything)
+	w.source.connect(false, &v5.Properties{SessionExpiryInterval: new(uint32(0))})
+	first, second := script.Publish(1, 1, "t", mostOfMemory), script.Publish(2, 1, "t", "second"+mostOfMemory)
+	w.source.Send(first, second) // the second is dropped
+	w.source.sync()
+	w.source.cut()
+	w.source.connect(true, &v5.Properties{SessionExpiryInterval: new(uint32(0))})
+	w.source.Send(script.Publish(3, 1, "t", mostOfMemory)) // dropped; the second is forgotten
+	w.source.Send(script.Duplicate(first), script.Duplicate(second))
+	w.source.sync()
+	w.destination.up(false)
+	w.destination.Next()
+	w.destination.Send(script.Ack(v5.PUBACK, 1, 0))
+	w.source.Want("PUBACK 3", "PUBACK 1", "PUBACK 2")
+}
+
 // A session that has ended must not be kept until there is memory: the destination may be away for days, while the
 // source connects again and again.
 func TestMemory_SourceReconnectsWhileNoMemoryIsFree_EndedSessionsAreNotKept(t *testing.T) {
