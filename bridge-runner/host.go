@@ -176,7 +176,7 @@ func (h *host) load(ctx context.Context, name string) {
 
 // read reads a file, and returns the bridge that it defines.
 func (h *host) read(name string) (*config.Manifest, types.NamespacedName, error) {
-	m, err := config.Load(h.directory.File(name))
+	m, err := h.directory.Load(name)
 	if err != nil {
 		return nil, types.NamespacedName{}, err
 	}

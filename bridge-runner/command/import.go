@@ -65,6 +65,9 @@ func (c *Import) Problem(sources []string) string {
 	if c.overwrite && c.output == standardOutput && c.secrets == "" {
 		return "--overwrite needs -o DIR or --secrets DIR; the standard output replaces no file"
 	}
+	if c.from != "" && !slices.Contains(importer.Formats(), c.from) {
+		return fmt.Sprintf("the value %q of --from is no format; the formats are %s", c.from, strings.Join(importer.Formats(), ", "))
+	}
 	if problems := validation.IsDNS1123Label(c.Namespace); c.Namespace != "" && len(problems) > 0 {
 		return fmt.Sprintf("the value %q of --namespace is not the name of a namespace: %s", c.Namespace, problems[0])
 	}

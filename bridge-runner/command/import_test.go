@@ -282,7 +282,7 @@ func TestImport_InvalidArguments_AreNamed(t *testing.T) {
 	}{
 		"no file":          {nil, Usage, "name at least one FILE"},
 		"unknown flag":     {[]string{"--form", "nanomq", file}, Usage, "--form"},
-		"unknown format":   {[]string{"--from", "vernemq", file}, Failed, `unknown format "vernemq"; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
+		"unknown format":   {[]string{"--from", "vernemq", file}, Usage, `the value "vernemq" of --from is no format; the formats are emqx, hivemq-edge, mosquitto, nanomq`},
 		"no bridges":       {[]string{"--from", "nanomq", file}, Failed, "empty.conf: the file has no bridges"},
 		"nothing known":    {[]string{file}, Failed, "the file has no bridge of a known format; name its format: --from emqx|hivemq-edge|mosquitto|nanomq"},
 		"two formats":      {[]string{both}, Failed, "the file may be a configuration of hivemq-edge or mosquitto"},

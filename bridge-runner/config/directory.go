@@ -42,6 +42,15 @@ func NewDirectory(path string) *Directory {
 // File returns the path of a file of the directory.
 func (d *Directory) File(name string) string { return filepath.Join(d.path, name) }
 
+// Load reads a file of the directory as [Load] does. It refuses a pipe or a device, for which the other files would wait.
+func (d *Directory) Load(name string) (*Manifest, error) {
+	path := d.File(name)
+	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("the manifest %s is a pipe or a device; replace it by a file", path)
+	}
+	return Load(path)
+}
+
 // Scan returns the names of the files that are new or have changed since the last scan, and of
 // those that were removed, in alphabetical order. A file is removed if two scans do not find it:
 // programs may replace a file by removing it first. Most scans look only at the directory, because

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The size of a pipe or a device is not known before it is read.
@@ -38,4 +39,25 @@ func TestLoad_PipeWithoutEnd_IsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	<-written
+}
+
+// A pipe has no content until something writes to it, and the other bridges of the directory would wait for it.
+func TestDirectory_Pipe_IsRefusedAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(dir, "b.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded := make(chan error, 1)
+	go func() {
+		_, err := NewDirectory(dir).Load("b.yaml")
+		loaded <- err
+	}()
+	select {
+	case err := <-loaded:
+		if err == nil || !strings.HasSuffix(err.Error(), "b.yaml is a pipe or a device; replace it by a file") {
+			t.Errorf("%v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the pipe is read")
+	}
 }
