@@ -285,6 +285,12 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{"Ready": "False/RunnerNotRunning runner pod plant-bridge-1 is not ready"},
 		},
 		{
+			"Ready is True if the kubelet notes the start of the container in the second after the runner's own", observed(endedAtItsStart(corev1.ContainerState{
+				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(epoch.Add(time.Second))},
+			})),
+			map[string]string{"Ready": "True/Forwarding"},
+		},
+		{
 			"Ready is True if the report is of a runner that started in the second in which the one before it ended", observed(endedAtItsStart(corev1.ContainerState{
 				Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(epoch)},
 			})),

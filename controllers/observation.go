@@ -199,7 +199,8 @@ const reasonNodeLost = "NodeLost"
 // the node, in whole seconds. A runner may live for less than a second, for example because a message
 // makes it fail. An end in the second of its start is its own end if the kubelet pauses before the next
 // start, for up to five minutes, or if the container runs since a later time. Otherwise it is the end
-// of the runner before it.
+// of the runner before it. The kubelet may note the start of the container a moment after the runner has
+// noted its own.
 func endedSince(c *corev1.ContainerStatus, started metav1.Time) bool {
 	last := c.LastTerminationState.Terminated
 	switch {
@@ -208,7 +209,7 @@ func endedSince(c *corev1.ContainerStatus, started metav1.Time) bool {
 	case last == nil || last.FinishedAt.Before(&started):
 		return false
 	case c.State.Running != nil:
-		return c.State.Running.StartedAt.After(started.Time)
+		return c.State.Running.StartedAt.After(started.Add(time.Second))
 	default:
 		return c.State.Waiting != nil && c.State.Waiting.Reason == crashLoop
 	}
