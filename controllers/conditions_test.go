@@ -35,9 +35,12 @@ func observed(changes ...func(*observation)) *observation {
 	o := &observation{
 		bridge: b,
 		deployment: &appsv1.Deployment{
-			ObjectMeta: metav1.ObjectMeta{Name: "plant-bridge", Generation: 2},
-			Spec:       appsv1.DeploymentSpec{Replicas: ptr.To[int32](1)},
-			Status:     appsv1.DeploymentStatus{ObservedGeneration: 2, UpdatedReplicas: 1},
+			ObjectMeta: metav1.ObjectMeta{
+				Name: "plant-bridge", Generation: 2,
+				OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(b, v1alpha1.GroupVersion.WithKind(bridgeKind))},
+			},
+			Spec:   appsv1.DeploymentSpec{Replicas: ptr.To[int32](1)},
+			Status: appsv1.DeploymentStatus{ObservedGeneration: 2, UpdatedReplicas: 1},
 		},
 		pods: []corev1.Pod{*runnerPod(b, testPod)},
 	}
@@ -306,7 +309,7 @@ func TestConditions_Observation_GivesConditions(t *testing.T) {
 			map[string]string{"Ready": "True/Forwarding"},
 		},
 		{
-			"Ready is never True because of the pod of an earlier bridge of this name", observed(func(o *observation) { o.foreign = true }),
+			"Ready is never True because of the pod of an earlier bridge of this name", observed(func(o *observation) { o.deployment.OwnerReferences[0].UID = "earlier" }),
 			map[string]string{"Ready": "False/RunnerNotRunning Deployment plant-bridge does not belong to this bridge", "LocalConnected": "False/RunnerNotRunning"},
 		},
 		{

@@ -269,7 +269,7 @@ func (r *Reconciler) observe(ctx context.Context, b *v1alpha1.MQTTBridge) (*obse
 	deployment := &appsv1.Deployment{}
 	err := r.Client.Get(ctx, key, deployment, client.UnsafeDisableDeepCopy)
 	if err == nil {
-		o.deployment, o.foreign = deployment, !metav1.IsControlledBy(deployment, b)
+		o.deployment = deployment
 	} else if !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("reading Deployment %s: %w", key.Name, err)
 	}

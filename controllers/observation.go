@@ -24,9 +24,6 @@ type observation struct {
 	deployment *appsv1.Deployment
 	// claim is the claim of the buffer on disk, nil if it does not exist.
 	claim *corev1.PersistentVolumeClaim
-	// foreign is true if the Deployment belongs to another object, such as an earlier bridge of this
-	// name. The pods are then not pods of this bridge, although their labels name it.
-	foreign bool
 	// pods are the pods of the bridge.
 	pods []corev1.Pod
 	// wrote is true if this pass changed a child; deployment and pods may then be older
@@ -88,11 +85,17 @@ func (o *observation) stopping() bool {
 	return o.reportingPod() != nil && !o.bridge.Status.ActiveRunner().StopTime.IsZero()
 }
 
+// foreign reports whether the Deployment belongs to another object, such as an earlier bridge of this
+// name. The pods are then not pods of this bridge, although their labels name it.
+func (o *observation) foreign() bool {
+	return o.deployment != nil && !metav1.IsControlledBy(o.deployment, o.bridge)
+}
+
 // reportingPod returns the pod whose report the status holds, or nil if there is no report, if the
 // pod is gone, or if it runs an earlier bridge of this name: the generations of both bridges count
 // from 1, so that the generation does not show which one runs.
 func (o *observation) reportingPod() *corev1.Pod {
-	if o.foreign {
+	if o.foreign() {
 		return nil
 	}
 	return o.podNamed(reporterOf(o.bridge))

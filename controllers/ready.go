@@ -71,7 +71,7 @@ func withBlocked(o *observation, message string, blocked *metav1.Condition) stri
 
 // noReportMessage returns why no runner reports.
 func noReportMessage(o *observation, now time.Time) string {
-	if o.foreign {
+	if o.foreign() {
 		return fmt.Sprintf(msgForeignPods, childName(o.bridge.Name))
 	}
 	pod := o.currentPod()
