@@ -11,10 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/packet"
 	"github.com/mqttbridge/mqttbridge-operator/bridge-runner/transport"
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // Error is the reason why a session could not be opened or has ended, or why the server has refused
@@ -105,12 +105,7 @@ func (s *Session) maskSecrets(words string) string {
 	if secret == "" {
 		secret = s.cfg.Username
 	}
-	words = transport.MaskValue(words, secret)
-	end := min(len(words), maxWords)
-	for end > 0 && end < len(words) && !utf8.RuneStart(words[end]) {
-		end--
-	}
-	return strings.Clone(words[:end])
+	return strings.Clone(printable.Cut(transport.MaskValue(words, secret), maxWords))
 }
 
 // Reason codes of MQTT 5 (section 2.4), in addition to the codes of package packet.

@@ -5,9 +5,10 @@ package tracing
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
+
+	"github.com/mqttbridge/mqttbridge-operator/internal/printable"
 )
 
 // The attributes of the project. docs/tracing.md explains them. The other attributes are from
@@ -44,9 +45,5 @@ func shorten(s string) string {
 	if len(s) <= maxText {
 		return s
 	}
-	cut := maxText
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return strings.Clone(s[:cut])
+	return strings.Clone(printable.Cut(s, maxText))
 }

@@ -42,11 +42,20 @@ func isInvisible(r rune) bool { return !unicode.IsPrint(r) }
 // character.
 func Short(text string, limit int) string {
 	if len(text) > limit {
-		end := limit
-		for end > 0 && limit-end < utf8.UTFMax-1 && !utf8.RuneStart(text[end]) {
-			end--
-		}
-		text = text[:end] + "..."
+		text = Cut(text, limit) + "..."
 	}
 	return Text(text)
+}
+
+// Cut returns the beginning of a text, of at most limit bytes. It is not cut within a character. Like each part of a
+// string, it keeps the whole text in memory.
+func Cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	end := limit
+	for end > 0 && limit-end < utf8.UTFMax-1 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
 }
