@@ -81,7 +81,7 @@ func checkType(value any, t reflect.Type, path *field.Path) field.ErrorList {
 const (
 	// maxQuantity is the largest length of a quantity, and maxExponent of its exponent.
 	maxQuantity = 64
-	maxExponent = 3
+	maxExponent = 2
 )
 
 // checkQuantity refuses quantities whose evaluation does not end: of 1e1000000000, it would compute each digit. The
